@@ -1,0 +1,218 @@
+"""What a provider is: one folder that declares small capabilities; code elsewhere asks "can you?"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from shared.domain.alarm import DispatchRequest, Site
+from shared.domain.lifecycle import Status
+from shared.domain.outcome import Outcome, Permanent, Temporary, Unknown
+
+
+class BadSignature(Exception):
+    """The delivery does not carry a signature or secret of ours."""
+
+
+class HookNotConfigured(Exception):
+    """No webhook secret is configured for this account, so nothing can be trusted."""
+
+
+class BadDelivery(Exception):
+    """The delivery is authentic, but its body is not what the provider documents."""
+
+
+class ReadFailed(Exception):
+    """A read gave no usable answer; `outcome` says whether it is worth another try."""
+
+    def __init__(self, outcome: Temporary | Permanent | Unknown) -> None:
+        """Keep the outcome; its reason never quotes a body."""
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Account:
+    """A customer's account at a provider. Credentials never show in `repr`."""
+
+    id: str
+    provider: str
+    base_url: str
+    environment: str
+    site_mode: str = "rest"
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A bearer token and the moment (aware UTC) at which it should be renewed."""
+
+    value: str = field(repr=False)
+    renew_at: datetime = field()
+
+
+class TokenStore(Protocol):
+    """Where tokens are kept between calls and processes (encrypted rows of the store)."""
+
+    def get(self, account_id: str) -> Token | None:
+        """The cached token, None when there is none or it is due for renewal."""
+
+    def put(self, account_id: str, token: Token) -> None:
+        """Keep a token for every process."""
+
+    def drop(self, account_id: str, value: str) -> None:
+        """Forget a token that was refused (only if it is still the one that is kept)."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """The frame of one exchange with a provider.
+
+    `deadline` is a moment on the boot-time clock (`shared.clock.boot_time()`, seconds) that ends everything: token,
+    DNS, connect, send, read. `before_send` runs after connecting and before the first byte of the request that changes
+    something; it raises to forbid the send. It is not called for token requests or reads.
+    """
+
+    deadline: float
+    tokens: TokenStore
+    before_send: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a read said of one alarm; `status` is None for a word that nobody knows."""
+
+    provider_alarm_id: str
+    status: Status | None
+    raw_status: str
+    active: bool
+    completed: bool = False
+    test: bool = False
+    site_provider_id: str | None = None
+    created_at: datetime | None = None
+    eta_seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The active alarms of an account. `complete` is False when the end of the list was not seen.
+
+    `provider_time` is the provider's own clock (HTTP `Date`) at the answer, so that ages compare like with like.
+    """
+
+    alarms: Sequence[Reading]
+    complete: bool
+    provider_time: datetime | None
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """One event of a webhook delivery, as the door stores it; `body` is the event's own JSON."""
+
+    event_id: str | None
+    subject: str | None
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ProviderEvent:
+    """One event in our words. `status` is None for an event that moves nothing; `entry` is free of personal data.
+
+    `name` is the provider's own word. `reread` asks for a read of the alarm (an event that says only "changed").
+    """
+
+    name: str
+    event_id: str | None
+    provider_alarm_id: str | None
+    site_provider_id: str | None
+    at: datetime | None
+    status: Status | None
+    entry: str
+    eta_seconds: int | None = None
+    known: bool = True
+    reread: bool = False
+
+
+class Dispatches(Protocol):
+    """Create, cancel and read an alarm."""
+
+    def check(self, account: Account, request: DispatchRequest) -> Sequence[str]:
+        """Reasons for which the provider would refuse the request; empty when it is fine. No I/O."""
+
+    def create(self, call: Call, account: Account, request: DispatchRequest) -> Outcome:
+        """Ask for a response. `Accepted.provider_id` is the provider's alarm id, never empty."""
+
+    def cancel(self, call: Call, account: Account, provider_alarm_id: str, pin: str | None) -> Outcome:
+        """Ask to stop the response. Already cancelled or closed is `Accepted(settled=True)`."""
+
+    def read(self, call: Call, account: Account, provider_alarm_id: str) -> Reading:
+        """The alarm as the provider has it now. Raises ReadFailed."""
+
+
+class SiteLookup(Protocol):
+    """For providers whose active alarms can be listed; alarms of one site then share one response."""
+
+    def active(self, call: Call, account: Account) -> Listing:
+        """All active alarms of the account. Raises ReadFailed."""
+
+
+class Webhooks(Protocol):
+    """Verify, split and interpret what a provider delivers."""
+
+    def verify(self, account: Account, headers: Sequence[tuple[str, str]], raw: bytes) -> None:
+        """Raise BadSignature or HookNotConfigured; compare bytes in constant time, over the raw body."""
+
+    def split(self, raw: bytes) -> Sequence[Delivered]:
+        """The events of one delivery. Raises BadDelivery."""
+
+    def interpret(self, account: Account, body: bytes) -> ProviderEvent:
+        """One stored event in our words. Never raises for an unknown word."""
+
+
+class Notes(Protocol):
+    """Text from the operator to whoever responds."""
+
+    def send_note(self, call: Call, account: Account, provider_alarm_id: str, text: str) -> Outcome:
+        """Send one note; `Accepted.provider_id` is the note's id at the provider."""
+
+
+class Events(Protocol):
+    """Structured events of an alarm's devices."""
+
+    def send_events(
+        self, call: Call, account: Account, provider_alarm_id: str, request: DispatchRequest, *, trigger: bool
+    ) -> Outcome:
+        """Send the device event of `request`, as the trigger or as a later one. `Permanent` where no word fits."""
+
+
+class Sites(Protocol):
+    """A directory of fixed sites kept at the provider."""
+
+    def check_site(self, account: Account, site: Site) -> Sequence[str]:
+        """Reasons for which the provider would refuse the site; empty when it is fine. No I/O."""
+
+    def put_site(self, call: Call, account: Account, site: Site, *, look_first: bool) -> Outcome:
+        """Create or update the site; `look_first` searches by reference before a create whose twin may exist."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A provider by its capabilities. `cannot` names, per missing capability, why it answers 409.
+
+    `check_account` gives the problems of host, environment and credentials; empty when the account can be used.
+    """
+
+    name: str
+    dispatch: Dispatches
+    webhooks: Webhooks
+    lookup: SiteLookup | None = None
+    notes: Notes | None = None
+    events: Events | None = None
+    sites: Sites | None = None
+    needs_site: bool = False
+    cannot: Mapping[str, str] = field(default_factory=dict)
+    check_account: Callable[[Account], Sequence[str]] = field(default=lambda account: ())

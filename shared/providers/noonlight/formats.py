@@ -1,0 +1,172 @@
+"""Checks before sending, and the bodies that pass them: Noonlight validates strictly, and only when the alarm fires."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import phonenumbers
+
+from shared.domain.alarm import Address, Coordinates, DispatchRequest
+from shared.providers.base import Account
+from shared.providers.noonlight.mapping import SERVICES, STATES
+
+_ENTRY_MAX = 500
+# Sent when a platform names no accuracy, which the API wants (seen in one client); ours, and said in `entry` as unknown.
+_UNKNOWN_ACCURACY_M = 100
+
+
+def problems(account: Account, request: DispatchRequest) -> list[str]:
+    """Why the provider would refuse the request; empty when it is fine. The texts quote no value."""
+    found = _service_problems(account, request) + _person_problems(request)
+    address = address_of(request)
+    if address is not None:
+        return found + _address_problems(account, address)
+    if request.site is not None:
+        return [*found, "a fixed site needs an address"]
+    if request.coordinates is not None:
+        return found + _coordinate_problems(request.coordinates)
+    return [*found, "an address or coordinates are needed"]
+
+
+def create_body(account: Account, request: DispatchRequest) -> dict[str, Any]:
+    """The body of POST /alarms for a request that has no problems. Only documented keys: unknown ones are refused."""
+    person = request.person
+    assert person is not None
+    body: dict[str, Any] = {
+        "name": plain(person.name),
+        "phone": phone_digits(person.phone),
+        "location": _location(request),
+        "services": dict.fromkeys(sorted(request.services), True),
+        "instructions": {"entry": entry(account, request)},
+        "owner_id": request.incident_id,
+    }
+    if person.pin:
+        body["pin"] = person.pin
+    workflow = account.options.get("workflow")
+    if workflow:
+        # Two public clients disagree on the shape of the workflow id.
+        flat = account.options.get("workflow_style", "object") == "flat"
+        body |= {"workflow_id": workflow} if flat else {"workflow": {"id": workflow}}
+    return body
+
+
+def entry(account: Account, request: DispatchRequest) -> str:
+    """The dispatcher's lines, TEST first, cut at `entry_max` characters (the provider's limit is not public).
+
+    One line with bars: whether the provider takes a line break is not documented.
+    """
+    lines = [(plain(label).upper(), plain(text)) for label, text in request.context if plain(text)]
+    reference = plain(request.incident_ref)
+    if reference and not any(reference in text for _, text in lines):
+        lines.insert(0, ("REFERENCE", reference))
+    if _sends_coordinates(request) and request.coordinates and request.coordinates.accuracy is None:
+        lines.insert(0, ("POSITION", "accuracy unknown"))
+    if request.test:
+        test = next((line for line in lines if line[0] == "TEST"), ("TEST", "test alarm, do not dispatch"))
+        lines = [test, *(line for line in lines if line[0] != "TEST")]
+    text = " | ".join(f"{label}: {text}" for label, text in lines)
+    limit = int(account.options.get("entry_max", _ENTRY_MAX))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def phone_digits(phone: str) -> str | None:
+    """`1XXXXXXXXXX`, or None when no North American number of this length exists.
+
+    Only what is *possible* is asked: numbers of the 555 range, the provider's own example among them, are not *valid* ones.
+    An extension is dropped, since the field has no room for it.
+    """
+    try:
+        number = phonenumbers.parse(phone, "US")
+    except phonenumbers.NumberParseException:
+        return None
+    national = str(number.national_number)
+    if number.country_code != 1 or len(national) != 10 or not phonenumbers.is_possible_number(number):
+        return None
+    return f"1{national}"
+
+
+def zip5(text: str) -> str | None:
+    """The five digits of a ZIP or ZIP+4 (the API refuses ZIP+4), else None."""
+    match = re.fullmatch(r"([0-9]{5})(?:[- ]?[0-9]{4})?", text.strip())
+    return match[1] if match else None
+
+
+def state_code(account: Account, text: str) -> str | None:
+    """The upper-case code of one of the 50 states, or of a region named in the option `regions`, else None."""
+    code = text.strip().upper()
+    return code if code in STATES or code in account.options.get("regions", ()) else None
+
+
+def plain(text: str) -> str:
+    """Text without control characters and with single spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def address_of(request: DispatchRequest) -> Address | None:
+    """The address to send to: the alarm's own, else that of its site."""
+    return request.address or (request.site.address if request.site else None)
+
+
+def _sends_coordinates(request: DispatchRequest) -> bool:
+    return address_of(request) is None
+
+
+def _location(request: DispatchRequest) -> dict[str, Any]:
+    address = address_of(request)
+    if address is not None:
+        body = {"line1": plain(address.line1), "city": plain(address.city)}
+        if plain(address.line2):
+            body["line2"] = plain(address.line2)
+        return {"address": body | {"state": address.state.strip().upper(), "zip": zip5(address.zip)}}
+    point = request.coordinates
+    assert point is not None
+    accuracy = _UNKNOWN_ACCURACY_M if point.accuracy is None else point.accuracy
+    return {"coordinates": {"lat": point.lat, "lng": point.lng, "accuracy": accuracy}}
+
+
+def _service_problems(account: Account, request: DispatchRequest) -> list[str]:
+    if not request.services:
+        return ["no service is asked for"]
+    if not request.services <= SERVICES:
+        return ["services must be among police, fire, medical and other"]
+    if "other" in request.services and not account.options.get("allow_other"):
+        return ["the service other is not agreed for this account (option allow_other)"]
+    return []
+
+
+def _person_problems(request: DispatchRequest) -> list[str]:
+    person = request.person
+    if person is None:
+        return ["a person with a name and a phone is needed"]
+    found = []
+    if not plain(person.name):
+        found.append("the person's name is empty")
+    if phone_digits(person.phone) is None:
+        found.append("the phone is no North American number")
+    return found
+
+
+def _address_problems(account: Account, address: Address) -> list[str]:
+    checks: Sequence[tuple[bool, str]] = (
+        (bool(plain(address.line1)), "the address has no line1"),
+        (bool(plain(address.city)), "the address has no city"),
+        (
+            state_code(account, address.state) is not None,
+            "the state is no two-letter code of a covered state",
+        ),
+        (zip5(address.zip) is not None, "the ZIP code is not five digits"),
+        (address.country.strip().upper() in ("", "US", "USA"), "only addresses in the US are covered"),
+    )
+    return [text for fine, text in checks if not fine]
+
+
+def _coordinate_problems(point: Coordinates) -> list[str]:
+    sane = math.isfinite(point.lat) and math.isfinite(point.lng) and abs(point.lat) <= 90 and abs(point.lng) <= 180
+    if not sane or (point.lat == 0 and point.lng == 0):
+        return ["the coordinates are not a place"]
+    if point.accuracy is not None and not (math.isfinite(point.accuracy) and point.accuracy >= 0):
+        return ["the accuracy is not a distance in metres"]
+    return []

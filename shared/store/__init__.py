@@ -1,0 +1,1 @@
+"""What Postgres remembers: short functions that take a Session and never commit."""

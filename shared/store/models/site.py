@@ -1,0 +1,49 @@
+"""Protected places, and what the provider knows of each."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.store.models.base import Base, BigId, Moment, Stamped
+
+
+class Site(Base):
+    """One fixed place; `reference` is the platform's own stable id and the provider's external reference."""
+
+    __tablename__ = "site"
+
+    id: Mapped[BigId]
+    platform_id: Mapped[str] = mapped_column(ForeignKey("platform.id"))
+    account_id: Mapped[str] = mapped_column(ForeignKey("provider_account.id"))
+    reference: Mapped[str]
+    provider_site_id: Mapped[str | None]
+    name: Mapped[str]
+    address: Mapped[dict[str, str] | None] = mapped_column(JSONB)
+    lat: Mapped[float | None]
+    lng: Mapped[float | None]
+    account_number: Mapped[str] = mapped_column(server_default="")
+    contacts: Mapped[bytes | None] = mapped_column(LargeBinary)
+    gate_instructions: Mapped[str] = mapped_column(server_default="")
+    notes: Mapped[str] = mapped_column(server_default="")
+    # local: the provider keeps no directory; pending, synced, failed, conflict: how far the provider has it.
+    sync_state: Mapped[str] = mapped_column(server_default="local")
+    sync_error: Mapped[str] = mapped_column(server_default="")
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    synced_version: Mapped[int] = mapped_column(server_default=text("0"))
+    synced_at: Mapped[Moment | None]
+    created_at: Mapped[Stamped]
+    updated_at: Mapped[Stamped]
+
+    __table_args__ = (
+        UniqueConstraint("account_id", "reference"),
+        UniqueConstraint("platform_id", "reference"),
+        Index(
+            "uq_site_provider_site_id",
+            "account_id",
+            "provider_site_id",
+            unique=True,
+            postgresql_where=text("provider_site_id IS NOT NULL"),
+        ),
+    )
