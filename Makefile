@@ -1,0 +1,57 @@
+# Tocsin at a desk. Only Python 3.11+ and make are needed; everything else is installed into $(VENV).
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format lock clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## make the virtual environment and install what is locked
+
+demo: setup ## play an alarm through each provider on the embedded stack, then stop
+	$(BIN)/tocsin demo
+
+up: setup ## run the whole stack until Ctrl-C
+	$(BIN)/tocsin up
+
+test: setup ## run every test, on a real Postgres and a real Redis
+	$(BIN)/python -m pytest
+
+check: setup ## lint, format, types and the laws of import
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## put the code into its one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The machine's own pip settings are left out, so that the hashes are those of the public registry's files.
+COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(VENV)/lock/bin/pip-compile \
+	--quiet --no-header --no-annotate --generate-hashes --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host pyproject.toml
+
+lock: setup ## choose the versions anew within pyproject.toml (UPGRADE=--upgrade for the newest)
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet pip-tools
+	$(COMPILE) $(UPGRADE) --extra dev --output-file requirements-dev.lock
+	$(COMPILE) --extra embedded --constraint requirements-dev.lock --output-file requirements.lock
+
+clean: ## remove the environment, the embedded stack's data and the caches
+	@[ ! -f .tocsin/embedded.json ] || rm -rf "$$(sed -n 's/.*"postgres_home": "\([^"]*\)".*/\1/p' .tocsin/embedded.json)"
+	rm -rf $(VENV) .tocsin .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements-dev.lock
+	@[ -n "$(PYTHON)" ] || { echo "Tocsin needs Python 3.11 or newer on the PATH, and found none." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)

@@ -1,0 +1,1 @@
+"""What runs Tocsin on a desk: the embedded stack, the sandbox and the command line."""
