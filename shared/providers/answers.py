@@ -1,4 +1,4 @@
-"""Reading what any provider answers: JSON that is distrusted, statuses with one meaning, and words fit for a timeline."""
+"""Reading what any provider answers: distrusted JSON, statuses with one meaning, words fit for a timeline."""
 
 from __future__ import annotations
 
@@ -26,13 +26,23 @@ def parse_json(raw: bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def object_of(answer: Answer) -> Mapping[str, Any]:
-    """The JSON object of an answer; empty when the body is anything else."""
+def object_in(raw: bytes) -> dict[str, Any]:
+    """The JSON object in these bytes; empty when they hold anything else."""
     try:
-        value = parse_json(answer.body)
+        value = parse_json(raw)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def object_of(answer: Answer) -> Mapping[str, Any]:
+    """The JSON object of an answer; empty when the body is anything else."""
+    return object_in(answer.body)
+
+
+def one_line(text: str) -> str:
+    """Text without control characters and with single spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def text_id(value: object) -> str:
@@ -74,8 +84,9 @@ def retry_after(answer: Answer) -> float | None:
 def classify(answer: Answer) -> Temporary | Permanent | None:
     """The outcomes that are the same everywhere; None when the provider's own table decides.
 
-    408, 425 and 429 were not worked. 401 and 403 are Temporary on purpose: the alarm itself is fine, so attempts go on while a
-    person, who is told after 30 s, mends the credentials. A redirect is never followed (law on SSRF) and will not go away.
+    408, 425 and 429 were not worked. 401 and 403 are Temporary on purpose: the alarm itself is fine, so attempts go
+    on while a person, who is told after 30 s, mends the credentials. A redirect is never followed (law on SSRF) and
+    will not go away.
     """
     status = answer.status
     if status in (408, 425, 429):
@@ -109,9 +120,10 @@ def raise_for_read(answer: Answer) -> None:
 def quoted(words: object, ours: object = ()) -> str:
     """The provider's words for a timeline: one printable line, at most 200 characters, without anything of `ours`.
 
-    Error texts quote what was sent. Every text inside `ours` (the body of the request) and every run of five digits is masked.
+    Error texts quote what was sent. Every text inside `ours` (the body of the request) and every run of five digits
+    is masked.
     """
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(words)).split())
+    text = one_line(str(words))
     for value in sorted(_texts(ours), key=len, reverse=True):
         text = re.sub(re.escape(value), "[...]", text, flags=re.IGNORECASE)
     text = re.sub(r"\+?\d[\d\s().-]{3,}\d", "[...]", text)

@@ -18,8 +18,8 @@ _Ip = IPv4Address | IPv6Address
 class Guard:
     """What a destination chosen by a customer may resolve to (OWASP API7:2023).
 
-    `allow_private` admits RFC 1918 and unique-local addresses, also over plain http. `allow_loopback` admits loopback, also
-    over plain http. Link-local, metadata, multicast and reserved addresses are never admitted.
+    `allow_private` admits RFC 1918 and unique-local addresses, also over plain http. `allow_loopback` admits
+    loopback, also over plain http. Link-local, metadata, multicast and reserved addresses are never admitted.
     """
 
     allow_private: bool = False

@@ -28,7 +28,8 @@ _CHUNK = 16_384
 class AnswerLost(Exception):
     """The request may have arrived and a whole answer did not come back.
 
-    The text names a reason in fixed words: no URL, header or body. `status` is the HTTP status where one was read, else 0.
+    The text names a reason in fixed words: no URL, header or body. `status` is the HTTP status where one was read,
+    else 0.
     """
 
     def __init__(self, reason: str, status: int = 0) -> None:
@@ -63,11 +64,12 @@ def exchange(
 ) -> Answer:
     """One request and its whole answer on a connection of its own.
 
-    `deadline` (boot clock, seconds) ends everything; `connect_timeout` (seconds) ends DNS, TCP and TLS; `cap` limits the decoded
-    answer in bytes. Redirects are answers like any other, and proxies of the environment are not read.
+    `deadline` (boot clock, seconds) ends everything; `connect_timeout` (seconds) ends DNS, TCP and TLS; `cap` limits
+    the decoded answer in bytes. Redirects are answers like any other, and proxies of the environment are not read.
 
-    `before_send` runs once connected and before the first byte; what it raises travels out unchanged, and nothing was sent.
-    Raises NotSent when nothing left (AddressRefused when the guard forbade it), AnswerLost when the request may have arrived.
+    `before_send` runs once connected and before the first byte; what it raises travels out unchanged, and nothing was
+    sent. Raises NotSent when nothing left (AddressRefused when the guard forbade it), AnswerLost when the request may
+    have arrived.
     """
     if boot_time() >= deadline:
         raise NotSent("the deadline passed before the request was sent")

@@ -11,11 +11,12 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Any, cast
 
-import requests.certs
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util import parse_url
 
 from shared.clock import boot_time
 from shared.providers.guard import Guard
@@ -48,8 +49,9 @@ class SendForbidden(Exception):
 class Line:
     """One exchange's connection. A watcher cuts it at the deadline, whatever the exchange waits for by then.
 
-    The watcher reads the boot clock (a suspended machine wakes up past its deadline) and shuts a duplicate of the socket:
-    during a TLS handshake the original belongs to the ssl module, and shutting an SSLSocket could let later bytes out in clear.
+    The watcher reads the boot clock (a suspended machine wakes up past its deadline) and shuts a duplicate of the
+    socket: during a TLS handshake the original belongs to the ssl module, and shutting an SSLSocket could let later
+    bytes out in clear.
     """
 
     def __init__(
@@ -155,25 +157,19 @@ class OneShot(HTTPAdapter):
         self._line = line
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
-    def build_connection_pool_key_attributes(
-        self, request: PreparedRequest, verify: Any, cert: Any = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Our own TLS context instead of loading the certificate bundle for each connection."""
-        host, tls = super().build_connection_pool_key_attributes(request, True, cert)
-        if host["scheme"] == "https":
-            tls = {"ssl_context": _tls_context(self._line.ca_file)}
-        return host, tls
-
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """The context carries the authorities and requires a valid certificate."""
+        """Nothing to set: our TLS context carries the authorities and requires a valid certificate."""
 
     def get_connection_with_tls_context(
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> HTTPConnectionPool:
         """The pool of this one connection, made of our connection class."""
-        pool = super().get_connection_with_tls_context(request, verify, None, cert)
-        kind = _TlsConnection if pool.scheme == "https" else _PlainConnection
-        pool.ConnectionCls = cast(Any, partial(kind, self._line))
+        address = parse_url(request.url or "")
+        secure = address.scheme == "https"
+        tls = {"ssl_context": _tls_context(self._line.ca_file)} if secure else {}
+        pool = self.poolmanager.connection_from_host(address.host, address.port, address.scheme, pool_kwargs=tls)
+        assert isinstance(pool, HTTPConnectionPool)
+        pool.ConnectionCls = cast(Any, partial(_TlsConnection if secure else _PlainConnection, self._line))
         return pool
 
 
@@ -216,15 +212,15 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
     """One context per thread: loading the bundle costs milliseconds, and urllib3 writes to a context as it connects."""
     cache: dict[str | None, ssl.SSLContext] = _local.__dict__.setdefault("contexts", {})
     if ca_file not in cache:
-        cache[ca_file] = ssl.create_default_context(cafile=ca_file or requests.certs.where())
+        cache[ca_file] = ssl.create_default_context(cafile=ca_file or DEFAULT_CA_BUNDLE_PATH)
     return cache[ca_file]
 
 
 def _resolve(host: str, port: int, patience: float) -> list[tuple[int, Any]]:
     """Addresses of a host, within `patience` seconds.
 
-    getaddrinfo cannot be interrupted, so it runs in a daemon thread that is left behind when it takes too long; that thread
-    ends by the resolver's own timeouts (resolv.conf) and touches nothing of the exchange.
+    getaddrinfo cannot be interrupted, so it runs in a daemon thread that is left behind when it takes too long; that
+    thread ends by the resolver's own timeouts (resolv.conf) and touches nothing of the exchange.
     """
     plain = host.strip("[]")
     with contextlib.suppress(ValueError):

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from shared.domain.alarm import Device, DispatchRequest
 from shared.domain.outcome import Accepted, Outcome, Permanent, Temporary
-from shared.providers.answers import classify, classify_read, lost, object_of, quoted, text_id
-from shared.providers.base import Account, Call, Reading, ReadFailed
+from shared.providers.answers import classify, classify_read, lost, object_of, one_line, quoted, text_id
+from shared.providers.base import Account, Call, ReadFailed, Reading
 from shared.providers.http import Answer, AnswerLost, NotSent, exchange, json_bytes
-from shared.providers.noonlight.formats import create_body, plain, problems
+from shared.providers.noonlight.formats import create_body, problems
 from shared.providers.noonlight.mapping import STATUSES, attribute_of
 
 _CONNECT_SECONDS = 3.0
@@ -46,7 +46,7 @@ class Client:
         return Accepted(alarm_id, status_text=quoted(created.get("status", "")), http_status=answer.status)
 
     def cancel(self, call: Call, account: Account, provider_alarm_id: str, pin: str | None) -> Outcome:
-        """POST /alarms/{id}/status. Repeating it is safe: a cancelled alarm answers 400 `alarm_canceled` (Errors page)."""
+        """POST /alarms/{id}/status. Safe to repeat: a cancelled alarm answers 400 `alarm_canceled` (Errors page)."""
         body = {"status": "CANCELED"} | ({"pin": pin} if pin else {})
         try:
             answer = _send(call, account, f"alarms/{_part(provider_alarm_id)}/status", body)
@@ -61,7 +61,7 @@ class Client:
         return _refused(answer, body)
 
     def read(self, call: Call, account: Account, provider_alarm_id: str) -> Reading:
-        """GET /alarms/{id}/status: ACTIVE and CANCELED are documented; another word is reported as it is, not as active."""
+        """GET /alarms/{id}/status: ACTIVE and CANCELED are documented; another word is passed on, and not active."""
         try:
             answer = _exchange(call, account, "GET", f"alarms/{_part(provider_alarm_id)}/status")
         except (NotSent, AnswerLost) as error:
@@ -98,9 +98,9 @@ def _event(request: DispatchRequest, device: Device, words: tuple[str, str], tri
         "attribute": words[0],
         "value": words[1],
         # Public clients treat the three as required.
-        "device_name": plain(device.name) or "unknown",
-        "device_model": plain(device.model) or "unknown",
-        "device_manufacturer": plain(device.manufacturer) or "unknown",
+        "device_name": one_line(device.name) or "unknown",
+        "device_model": one_line(device.model) or "unknown",
+        "device_manufacturer": one_line(device.manufacturer) or "unknown",
     }
     at = request.occurred_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"event_type": name, "event_time": at, "meta": meta}
@@ -129,7 +129,7 @@ def _exchange(
 
 
 def _refused(answer: Answer, body: object) -> Outcome:
-    """A failed change. A 5xx with the documented error body is the provider's own word and may be repeated (Errors page).
+    """A failed change. A 5xx with the documented error body is the provider's own and may be repeated (Errors).
 
     A bare 5xx is a gateway's: behind it the alarm may have been created.
     """

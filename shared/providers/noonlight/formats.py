@@ -10,11 +10,13 @@ from typing import Any
 import phonenumbers
 
 from shared.domain.alarm import Address, Coordinates, DispatchRequest
+from shared.providers.answers import one_line
 from shared.providers.base import Account
 from shared.providers.noonlight.mapping import SERVICES, STATES
 
 _ENTRY_MAX = 500
-# Sent when a platform names no accuracy, which the API wants (seen in one client); ours, and said in `entry` as unknown.
+# Sent when a platform names no accuracy, which the API wants (seen in one client); ours, and said in `entry` as
+# unknown.
 _UNKNOWN_ACCURACY_M = 100
 
 
@@ -36,7 +38,7 @@ def create_body(account: Account, request: DispatchRequest) -> dict[str, Any]:
     person = request.person
     assert person is not None
     body: dict[str, Any] = {
-        "name": plain(person.name),
+        "name": one_line(person.name),
         "phone": phone_digits(person.phone),
         "location": _location(request),
         "services": dict.fromkeys(sorted(request.services), True),
@@ -58,8 +60,8 @@ def entry(account: Account, request: DispatchRequest) -> str:
 
     One line with bars: whether the provider takes a line break is not documented.
     """
-    lines = [(plain(label).upper(), plain(text)) for label, text in request.context if plain(text)]
-    reference = plain(request.incident_ref)
+    lines = [(one_line(label).upper(), one_line(text)) for label, text in request.context if one_line(text)]
+    reference = one_line(request.incident_ref)
     if reference and not any(reference in text for _, text in lines):
         lines.insert(0, ("REFERENCE", reference))
     if _sends_coordinates(request) and request.coordinates and request.coordinates.accuracy is None:
@@ -75,8 +77,8 @@ def entry(account: Account, request: DispatchRequest) -> str:
 def phone_digits(phone: str) -> str | None:
     """`1XXXXXXXXXX`, or None when no North American number of this length exists.
 
-    Only what is *possible* is asked: numbers of the 555 range, the provider's own example among them, are not *valid* ones.
-    An extension is dropped, since the field has no room for it.
+    Only what is *possible* is asked: numbers of the 555 range, the provider's own example among them, are not *valid*
+    ones. An extension is dropped, since the field has no room for it.
     """
     try:
         number = phonenumbers.parse(phone, "US")
@@ -100,11 +102,6 @@ def state_code(account: Account, text: str) -> str | None:
     return code if code in STATES or code in account.options.get("regions", ()) else None
 
 
-def plain(text: str) -> str:
-    """Text without control characters and with single spaces."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
 def address_of(request: DispatchRequest) -> Address | None:
     """The address to send to: the alarm's own, else that of its site."""
     return request.address or (request.site.address if request.site else None)
@@ -117,9 +114,9 @@ def _sends_coordinates(request: DispatchRequest) -> bool:
 def _location(request: DispatchRequest) -> dict[str, Any]:
     address = address_of(request)
     if address is not None:
-        body = {"line1": plain(address.line1), "city": plain(address.city)}
-        if plain(address.line2):
-            body["line2"] = plain(address.line2)
+        body = {"line1": one_line(address.line1), "city": one_line(address.city)}
+        if one_line(address.line2):
+            body["line2"] = one_line(address.line2)
         return {"address": body | {"state": address.state.strip().upper(), "zip": zip5(address.zip)}}
     point = request.coordinates
     assert point is not None
@@ -142,7 +139,7 @@ def _person_problems(request: DispatchRequest) -> list[str]:
     if person is None:
         return ["a person with a name and a phone is needed"]
     found = []
-    if not plain(person.name):
+    if not one_line(person.name):
         found.append("the person's name is empty")
     if phone_digits(person.phone) is None:
         found.append("the phone is no North American number")
@@ -151,8 +148,8 @@ def _person_problems(request: DispatchRequest) -> list[str]:
 
 def _address_problems(account: Account, address: Address) -> list[str]:
     checks: Sequence[tuple[bool, str]] = (
-        (bool(plain(address.line1)), "the address has no line1"),
-        (bool(plain(address.city)), "the address has no city"),
+        (bool(one_line(address.line1)), "the address has no line1"),
+        (bool(one_line(address.city)), "the address has no city"),
         (
             state_code(account, address.state) is not None,
             "the state is no two-letter code of a covered state",

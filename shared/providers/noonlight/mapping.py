@@ -8,12 +8,14 @@ from shared.domain.lifecycle import Status
 # Keys of `services` in POST /alarms; the default without any is police (docs.noonlight.com, Standard Alarms).
 SERVICES = frozenset({"police", "fire", "medical", "other"})
 
-STATES = frozenset(
-    "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA RI "
-    "SC SD TN TX UT VT VA WA WV WI WY".split()
-)
+_STATE_CODES = """
+AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC
+ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY
+"""
+STATES = frozenset(_STATE_CODES.split())
 
-# Attribute and values of an event's `meta`, as the client `pynoonlight` 0.4.5 validates them; the reference page is not public.
+# Attribute and values of an event's `meta`, as the client `pynoonlight` 0.4.5 validates them; the reference page is
+# not public.
 ATTRIBUTES: dict[str, frozenset[str]] = {
     "smoke": frozenset({"detected", "clear"}),
     "camera": frozenset({"unknown"}),
@@ -25,7 +27,8 @@ ATTRIBUTES: dict[str, frozenset[str]] = {
     "network_connection": frozenset({"lost", "established"}),
 }
 
-# What a kind says by itself when the platform named no device. No public word exists for CO, glass, panic, tamper or medical.
+# What a kind says by itself when the platform named no device. No public word exists for CO, glass, panic, tamper or
+# medical.
 KIND_ATTRIBUTES: dict[Kind, tuple[str, str]] = {
     Kind.SMOKE: ("smoke", "detected"),
     Kind.WATER_LEAK: ("water_leak", "detected"),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from shared.providers.answers import moment, parse_json, text_id
+from shared.providers.answers import moment, object_in, parse_json, text_id
 from shared.providers.base import (
     Account,
     BadDelivery,
@@ -30,8 +30,8 @@ class Hook:
     def verify(self, account: Account, headers: Sequence[tuple[str, str]], raw: bytes) -> None:
         """Raise unless exactly one signature header fits one of the secrets (docs.noonlight.com, Webhook authenticity).
 
-        The official sample signs the re-serialised JSON. That equals the raw bytes for a sender that emits compact JSON; for
-        others the option `signature_canonical_fallback` tries the compact form too.
+        The official sample signs the re-serialised JSON. That equals the raw bytes for a sender that emits compact
+        JSON; for others the option `signature_canonical_fallback` tries the compact form too.
         """
         secrets = [secret.encode() for secret in account.webhook_secrets if secret]
         if not secrets:
@@ -48,7 +48,7 @@ class Hook:
             raise BadSignature
 
     def split(self, raw: bytes) -> Sequence[Delivered]:
-        """The events of an array, or of one bare object. Anything else in an array is kept too, as an event without an id."""
+        """The events of an array, or one bare object. Anything else in an array is kept too, as an event without id."""
         try:
             parsed = parse_json(raw)
             events = [parsed] if isinstance(parsed, dict) else parsed
@@ -60,7 +60,7 @@ class Hook:
 
     def interpret(self, account: Account, body: bytes) -> ProviderEvent:
         """One event; an unknown name moves nothing ("at minimum" three names are documented)."""
-        event = _object(body)
+        event = object_in(body)
         named = event.get("event_type")
         name = named if isinstance(named, str) and re.fullmatch(r"[\w.\-]{1,80}", named) else ""
         status, entry = WEBHOOKS.get(name, (None, f"unknown event {name}".rstrip()))
@@ -107,11 +107,3 @@ def _delivered(event: object) -> Delivered:
 def _alarm_id(event: dict[str, Any]) -> str | None:
     meta = event.get("meta")
     return (text_id(meta.get("alarm_id")) if isinstance(meta, dict) else "") or None
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        value = parse_json(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

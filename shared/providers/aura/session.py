@@ -1,0 +1,43 @@
+"""One authorised exchange with AURA: the token, the call, and once more with a new token after a 401."""
+
+from __future__ import annotations
+
+from shared.providers.aura.paths import url
+from shared.providers.aura.token import bearer
+from shared.providers.base import Account, Call
+from shared.providers.http import DEFAULT_CAP, Answer, exchange, json_bytes
+
+
+def send(
+    call: Call,
+    account: Account,
+    method: str,
+    path: str,
+    body: object = None,
+    *,
+    cap: int = DEFAULT_CAP,
+    query: str = "",
+    **parts: str,
+) -> Answer:
+    """The answer of one call, `path` being a name of `paths.DEFAULTS`. Raises TokenFailed, NotSent, AnswerLost.
+
+    A 401 means that the call was not worked: the token is dropped and the call repeated, once. `before_send` runs
+    before each send of a call that changes something.
+    """
+    answer = None
+    for _ in range(2):
+        token = bearer(call, account)
+        answer = exchange(
+            method,
+            url(account, path, **parts) + query,
+            deadline=call.deadline,
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            body=None if method == "GET" else json_bytes(body),
+            cap=cap,
+            before_send=None if method == "GET" else call.before_send,
+        )
+        if answer.status != 401:
+            break
+        call.tokens.drop(account.id, token)
+    assert answer is not None
+    return answer
