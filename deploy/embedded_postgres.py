@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,17 +100,22 @@ class Postgres(Server):
 
     def _programs(self) -> Path:
         """Return the folder of the programs: the wheel's, or a copy where the account cannot get there."""
-        installed = _wheel() / "pginstall"
-        if self.account.reaches(installed / "bin"):
-            return installed / "bin"
+        wheel = _wheel()
+        programs = Path(wheel.name, "pginstall", "bin")
+        if self.account.reaches(wheel.parent / programs):
+            return wheel.parent / programs
         copied = self.home / f"programs-{importlib.metadata.version(WHEEL)}"
         if not copied.exists():
             unfinished = self.home / "programs.new"
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(installed, unfinished, symlinks=True, ignore=shutil.ignore_patterns("include"))
-            unfinished.chmod(0o755)
+            # The programs look for their libraries beside the package, as the wheel lays them.
+            for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+                shutil.copytree(part, unfinished / part.name, ignore=shutil.ignore_patterns("include"))
+            for path in (unfinished, *unfinished.rglob("*")):
+                os.chown(path, self.account.uid, self.account.gid)
+                path.chmod(path.stat().st_mode & stat.S_IRWXU)
             unfinished.rename(copied)
-        return copied / "bin"
+        return copied / programs
 
     def _initialise(self, initdb: Path) -> None:
         """Make the data folder beside its place and move it there whole: a kill leaves no half of one."""
