@@ -27,7 +27,7 @@ check: setup ## lint, format, types and the laws of import
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: setup ## put the code into its one format
 	$(BIN)/ruff check --fix .
@@ -41,7 +41,7 @@ COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null
 lock: setup ## choose the versions anew within pyproject.toml (UPGRADE=--upgrade for the newest)
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/pip install --quiet pip-tools
-	$(COMPILE) $(UPGRADE) --extra dev --output-file requirements-dev.lock
+	$(COMPILE) $(UPGRADE) --extra dev --extra embedded --output-file requirements-dev.lock
 	$(COMPILE) --extra embedded --constraint requirements-dev.lock --output-file requirements.lock
 
 clean: ## remove the environment, the embedded stack's data and the caches
