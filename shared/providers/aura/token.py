@@ -81,12 +81,12 @@ def _token(answer: Answer) -> Token:
     value = fields.get("accessToken") or fields.get("access_token")
     if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
         raise TokenFailed(Temporary("token: the answer is unreadable", http_status=answer.status))
-    life = _lifetime(fields, value, answer)
+    life = lifetime(fields, value, answer)
     # Renewed 60 s early, or a tenth of a short life.
     return Token(value, utc_now() + timedelta(seconds=life - min(60.0, life / 10)))
 
 
-def _lifetime(fields: Mapping[str, Any], value: str, answer: Answer) -> float:
+def lifetime(fields: Mapping[str, Any], value: str, answer: Answer) -> float:
     """Seconds to live: `expiresIn` (above 10^9 an absolute epoch, as in a 2020 guide), else JWT `exp`, else 300."""
     number = _number(fields.get("expiresIn", fields.get("expires_in")))
     if number is None:
