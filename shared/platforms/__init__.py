@@ -1,0 +1,1 @@
+"""What is said to the operator's own systems: the write-back, and the escalation address."""

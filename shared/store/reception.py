@@ -1,0 +1,244 @@
+"""What the door writes: alarms with their incident, actions on incidents, provider deliveries. One statement each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+_SITUATION = text("""
+    SELECT p.policies,
+           s.id AS site_id, s.account_id AS site_account_id,
+           i.id AS incident_id, i.generation, i.kind, i.status, i.test, i.services,
+           i.account_id AS incident_account_id,
+           (SELECT jsonb_object_agg(k.key, jsonb_build_array(
+                k.incident_id, extract(epoch FROM clock_timestamp() - k.seen_at),
+                (SELECT o.status FROM incident o WHERE o.id = k.incident_id)))
+            FROM repeat_key k WHERE k.platform_id = p.id AND k.incident_ref = :incident_ref AND k.key = ANY(:keys)
+           ) AS seen,
+           (SELECT jsonb_agg(jsonb_build_object('id', a.id, 'provider', a.provider, 'environment', a.environment,
+                'default', a.is_default) ORDER BY a.created_at, a.id)
+            FROM provider_account a WHERE a.platform_id = p.id) AS accounts
+    FROM platform p
+    LEFT JOIN site s ON s.platform_id = p.id AND s.reference = :site_ref
+    LEFT JOIN LATERAL (
+        SELECT * FROM incident n WHERE n.platform_id = p.id AND n.incident_ref = :incident_ref
+        ORDER BY n.generation DESC LIMIT 1) i ON true
+    WHERE p.id = :platform_id
+""")
+
+# All three or none: the statement is the transaction, and its foreign keys are checked at its end.
+_OPEN = text("""
+    WITH opened AS (
+        INSERT INTO incident (id, platform_id, incident_ref, generation, predecessor_id, account_id, site_id, site_ref,
+            kind, services, origin, test, details, status, occurred_at)
+        VALUES (:id, :platform_id, :incident_ref, :generation, :predecessor_id, :account_id, :site_id, :site_ref,
+            :kind, :services, :origin, :test, :details, 'received', coalesce(:occurred_at, now()))
+    ), keyed AS (
+        INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
+        SELECT :platform_id, :incident_ref, key, :id, clock_timestamp() FROM unnest(CAST(:keys AS text[])) AS key
+        ON CONFLICT (platform_id, incident_ref, key)
+            DO UPDATE SET incident_id = excluded.incident_id, seen_at = excluded.seen_at
+    )
+    INSERT INTO inbox (source, platform_id, account_id, incident_id, api_key_id, event_id, digest, stream, priority,
+        body)
+    VALUES ('alarm', :platform_id, :account_id, :id, :api_key_id, NULL, :digest, :id, :priority, :body)
+""")
+
+_FOLD = text("""
+    WITH keyed AS (
+        INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
+        SELECT :platform_id, :incident_ref, key, :id, clock_timestamp() FROM unnest(CAST(:keys AS text[])) AS key
+        ON CONFLICT (platform_id, incident_ref, key) DO NOTHING
+        RETURNING key
+    )
+    INSERT INTO inbox (source, platform_id, account_id, incident_id, api_key_id, event_id, digest, stream, priority,
+        body)
+    SELECT 'event', :platform_id, :account_id, :id, :api_key_id, NULL, :digest, :id, :priority, :body
+    WHERE EXISTS (SELECT 1 FROM keyed WHERE key = :leading)
+    RETURNING id
+""")
+
+_ACT = text("""
+    INSERT INTO inbox (source, platform_id, account_id, incident_id, api_key_id, event_id, digest, stream, priority,
+        body)
+    VALUES (:source, :platform_id, :account_id, :id, :api_key_id, NULL, :digest, :id, :priority, :body)
+""")
+
+# ON CONFLICT without a target covers both unique indexes: known event ids, and equal bodies still unworked.
+_DELIVER = text("""
+    INSERT INTO inbox (source, platform_id, account_id, event_id, digest, stream, subject, priority, body)
+    SELECT 'webhook', :platform_id, :account_id, e.event_id, e.digest, e.stream, e.subject, :priority, e.body
+    FROM unnest(CAST(:event_ids AS text[]), CAST(:digests AS text[]), CAST(:streams AS text[]),
+                CAST(:subjects AS text[]), CAST(:bodies AS bytea[]))
+        WITH ORDINALITY AS e(event_id, digest, stream, subject, body, place)
+    ORDER BY e.place
+    ON CONFLICT DO NOTHING
+    RETURNING id
+""")
+
+# Skips a row that another delivery updates at this moment: a sign of life is not worth a wait.
+_SEEN = text("""
+    UPDATE provider_account SET webhook_seen_at = now()
+    WHERE id IN (SELECT id FROM provider_account WHERE id = :account_id
+                 AND (webhook_seen_at IS NULL OR webhook_seen_at < now() - interval '10 seconds')
+                 FOR NO KEY UPDATE SKIP LOCKED)
+""")
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest incident of a reference."""
+
+    incident_id: str
+    generation: int
+    kind: str
+    status: str
+    test: bool
+    services: frozenset[str]
+    account_id: str | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A key that was seen before: for which incident, how long ago (seconds), and how that incident stands.
+
+    `status` is None when the incident is no longer kept.
+    """
+
+    incident_id: str
+    age_s: float
+    status: str | None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that is known when an alarm arrives, read in one statement."""
+
+    policies: Mapping[str, Any]
+    accounts: Sequence[Mapping[str, Any]]
+    site_id: int | None
+    site_account_id: str | None
+    newest: Newest | None
+    seen: Mapping[str, Seen]
+
+
+@dataclass(frozen=True)
+class Coming:
+    """An alarm as it is stored. `details` and `body` are sealed; `keys` recognise its repeats."""
+
+    incident_id: str
+    platform_id: str
+    incident_ref: str
+    api_key_id: int
+    account_id: str | None
+    digest: str
+    priority: int
+    keys: Sequence[str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a new incident has beyond its alarm."""
+
+    generation: int
+    predecessor_id: str | None
+    site_id: int | None
+    site_ref: str | None
+    kind: str
+    services: Sequence[str]
+    origin: str
+    test: bool
+    occurred_at: datetime | None
+    details: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One event of a provider; `body` is sealed."""
+
+    event_id: str | None
+    digest: str
+    stream: str
+    subject: str | None
+    body: bytes = field(repr=False)
+
+
+def situation(
+    session: Session, platform_id: str, incident_ref: str, site_ref: str | None, keys: Sequence[str]
+) -> Situation:
+    """Read what an alarm meets."""
+    row = session.execute(
+        _SITUATION,
+        {"platform_id": platform_id, "incident_ref": incident_ref, "site_ref": site_ref, "keys": list(keys)},
+    ).one()
+    newest = None
+    if row.incident_id is not None:
+        newest = Newest(
+            incident_id=row.incident_id,
+            generation=row.generation,
+            kind=row.kind,
+            status=row.status,
+            test=row.test,
+            services=frozenset(row.services),
+            account_id=row.incident_account_id,
+        )
+    seen = {key: Seen(found[0], float(found[1]), found[2]) for key, found in (row.seen or {}).items()}
+    return Situation(row.policies, row.accounts or [], row.site_id, row.site_account_id, newest, seen)
+
+
+def open_incident(session: Session, coming: Coming, opening: Opening) -> None:
+    """Insert incident, repeat keys and inbox row.
+
+    Raises IntegrityError when another request opened the same generation.
+    """
+    session.execute(_OPEN, _columns(coming) | vars(opening) | {"services": list(opening.services)})
+
+
+def fold(session: Session, coming: Coming, leading: str) -> bool:
+    """Insert an event for a living incident; False when another request brought the same (key `leading`)."""
+    return session.execute(_FOLD, _columns(coming) | {"leading": leading}).first() is not None
+
+
+def act(session: Session, source: str, coming: Coming) -> None:
+    """Insert an action on an incident."""
+    session.execute(_ACT, _columns(coming) | {"source": source})
+
+
+def deliver(session: Session, platform_id: str, account_id: str, priority: int, events: Sequence[Delivery]) -> int:
+    """Insert what is new among the events of one delivery; how many were."""
+    columns = {
+        "platform_id": platform_id,
+        "account_id": account_id,
+        "priority": priority,
+        "event_ids": [event.event_id for event in events],
+        "digests": [event.digest for event in events],
+        "streams": [event.stream for event in events],
+        "subjects": [event.subject for event in events],
+        "bodies": [event.body for event in events],
+    }
+    return len(session.execute(_DELIVER, columns).all())
+
+
+def webhook_seen(session: Session, account_id: str) -> None:
+    """Note that the account's webhooks arrive, at most every ten seconds."""
+    session.execute(_SEEN, {"account_id": account_id})
+
+
+def _columns(coming: Coming) -> dict[str, Any]:
+    return {
+        "id": coming.incident_id,
+        "platform_id": coming.platform_id,
+        "incident_ref": coming.incident_ref,
+        "account_id": coming.account_id,
+        "api_key_id": coming.api_key_id,
+        "digest": coming.digest,
+        "priority": coming.priority,
+        "keys": list(coming.keys),
+        "body": coming.body,
+    }

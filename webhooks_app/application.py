@@ -1,0 +1,135 @@
+"""Puts the door together: its parts, its routes, and what every answer carries."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import secrets
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, request
+from werkzeug.routing import BaseConverter, IntegerConverter
+
+from shared import log as logs
+from shared import settings as settings_module
+from shared.crypto import Box
+from shared.doorbell import Bell, Doorbell, Ringer
+from shared.settings import Settings
+from shared.store.engine import require_durable
+from webhooks_app import auth, docs_page, errors, openapi
+from webhooks_app.database import Database, DatabaseAway
+from webhooks_app.door import Door, door
+from webhooks_app.metrics import Figures
+from webhooks_app.routes import ROUTES, Route, View
+
+log = structlog.get_logger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+class Plain(BaseConverter):
+    """One part of a path that may stand in a query to the database."""
+
+    regex = r"[A-Za-z0-9._-]{1,80}"
+
+
+class Number(IntegerConverter):
+    """A row's number that fits a bigint."""
+
+    regex = r"\d{1,15}"
+
+
+class Rest(BaseConverter):
+    """All that is left of the path, slashes included: the server has decoded it exactly once."""
+
+    regex = r".+"
+    part_isolating = False
+
+
+def make(settings: Settings | None, bell: Bell | None) -> Flask:
+    """See `create_app`."""
+    settings = settings or settings_module.current()
+    logs.configure(settings.log_level)
+    document = openapi.build(ROUTES, _version())
+    here = Door(
+        settings=settings,
+        database=Database(
+            settings.database_url.get_secret_value(),
+            hold_s=settings.hold_without_database_s,
+            pool_size=settings.database_pool,
+        ),
+        box=Box(tuple(key.get_secret_value() for key in settings.encryption_keys)),
+        bell=bell or Ringer(Doorbell(settings.redis_url.get_secret_value())),
+        figures=Figures(),
+        document=json.dumps(document, ensure_ascii=False).encode(),
+        page=docs_page.render(document).encode(),
+    )
+    _refuse_unsafe(here)
+    app = Flask(__name__, static_folder=None)
+    app.extensions["tocsin"] = here
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.merge_slashes = False
+    app.url_map.converters.update({"plain": Plain, "number": Number, "rest": Rest})
+    errors.install(app)
+    app.before_request(_begin)
+    app.after_request(_finish)
+    for route in ROUTES:
+        _add(app, route)
+    return app
+
+
+def _add(app: Flask, route: Route) -> None:
+    @functools.wraps(route.view)
+    def view(**arguments: Any) -> Response:
+        if route.scopes:
+            auth.require(route.scopes)
+        return route.view(**arguments)
+
+    typed: View = view
+    app.add_url_rule(
+        route.path,
+        endpoint=f"{route.method} {route.path}",
+        view_func=typed,
+        methods=[route.method],
+        provide_automatic_options=False,
+    )
+
+
+def _refuse_unsafe(here: Door) -> None:
+    """Law 1: not against a Postgres that may forget. One that is away is checked by /readyz when it is back."""
+    try:
+        here.database.run(require_durable, hold_s=0.5)
+    except DatabaseAway:
+        log.warning("door.starts_without_database")
+
+
+def _begin() -> None:
+    asked = request.headers.get("X-Request-Id", "")
+    g.request_id = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
+    g.started = time.monotonic()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _finish(answer: Response) -> Response:
+    answer.headers["X-Request-Id"] = g.request_id
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    answer.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    route = request.url_rule.rule if request.url_rule else "none"
+    figures = door().figures
+    figures.requests.labels(route, str(answer.status_code)).inc()
+    figures.seconds.labels(route).observe(time.monotonic() - g.started)
+    return answer
+
+
+def _version() -> str:
+    try:
+        return version("tocsin")
+    except PackageNotFoundError:
+        return "0"

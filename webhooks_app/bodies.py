@@ -1,0 +1,230 @@
+"""The JSON that the door takes: strict, bounded in every string and number, and closed to unknown fields."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from shared.domain.kinds import Kind
+from shared.domain.lifecycle import Status
+
+
+class Body(BaseModel):
+    """What all bodies share; a fault never quotes its input."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+def _sane(moment: datetime) -> datetime:
+    """Far years overflow in time zone arithmetic, and no alarm happened there."""
+    if not 2000 <= moment.year <= 2100:
+        raise ValueError("must lie between the years 2000 and 2100")
+    return moment.astimezone(UTC)
+
+
+_NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+Ref = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_CONTROLS)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_CONTROLS)]
+OptionalLine = Annotated[str, StringConstraints(max_length=200, pattern=_NO_CONTROLS)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+OptionalText = Annotated[str, StringConstraints(max_length=2_000)]
+Phone = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=_NO_CONTROLS)]
+Pin = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=_NO_CONTROLS)]
+Url = Annotated[str, StringConstraints(max_length=2_000)]
+# As the Standard Webhooks specification writes a symmetric secret.
+Secret = Annotated[str, StringConstraints(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/=]{16,}$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Moment = Annotated[AwareDatetime, AfterValidator(_sane)]
+
+
+class AddressBody(Body):
+    """A postal address. Which parts a provider needs, the provider says when the site is saved."""
+
+    line1: Line
+    line2: OptionalLine = ""
+    city: OptionalLine = ""
+    state: OptionalLine = ""
+    zip: OptionalLine = ""
+    country: OptionalLine = ""
+
+
+class CoordinatesBody(Body):
+    """A position in degrees (WGS 84); `accuracy` in metres."""
+
+    lat: float = Field(ge=-90, le=90)
+    lng: float = Field(ge=-180, le=180)
+    accuracy: float | None = Field(default=None, ge=0, le=100_000)
+
+
+class LocationBody(Body):
+    """Where to send somebody: an address or coordinates, exactly one."""
+
+    address: AddressBody | None = None
+    coordinates: CoordinatesBody | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.address is None) == (self.coordinates is None):
+            raise ValueError("needs exactly one of address and coordinates")
+        return self
+
+
+class PersonBody(Body):
+    """Whom the provider calls."""
+
+    name: Line
+    phone: Phone
+    pin: Pin | None = None
+    phone_verified_at: Moment | None = None
+
+
+class DeviceBody(Body):
+    """The sensor that tripped, as the platform describes it."""
+
+    attribute: OptionalLine = ""
+    value: OptionalLine = ""
+    name: OptionalLine = ""
+    model: OptionalLine = ""
+    manufacturer: OptionalLine = ""
+
+
+class MediaBody(Body):
+    """A picture or clip that a dispatcher may look at."""
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^https?://[^\s\x00-\x1f]+$")]
+    type: OptionalLine = ""
+    text: OptionalLine = ""
+
+
+class AlarmBody(Body):
+    """`POST /v1/alarms`: by `site_ref`, or by person and location."""
+
+    incident_ref: Ref
+    kind: Kind
+    site_ref: Ref | None = None
+    provider: Word | None = None
+    triggered_by: Literal["device", "person"] = "device"
+    device: DeviceBody | None = None
+    event_id: Ref | None = None
+    zone: OptionalLine | None = None
+    message: OptionalText | None = None
+    occurred_at: Moment | None = None
+    test: bool = False
+    severity: Annotated[int, Field(ge=0, le=100)] | Line | None = None
+    person: PersonBody | None = None
+    location: LocationBody | None = None
+    media: list[MediaBody] = Field(default_factory=list, max_length=20)
+
+    @model_validator(mode="after")
+    def _where(self) -> Self:
+        if self.site_ref is None and (self.person is None or self.location is None):
+            raise ValueError("needs site_ref, or person and location")
+        return self
+
+
+class CancelBody(Body):
+    """`POST /v1/incidents/{id}/cancel`."""
+
+    reason: Literal["false_alarm", "site_called", "panel_reset", "resolved", "other"]
+    note: OptionalText | None = None
+    pin: Pin | None = None
+    by: OptionalLine | None = None
+
+
+class NoteBody(Body):
+    """`POST /v1/incidents/{id}/notes`."""
+
+    text: Text
+    by: OptionalLine | None = None
+
+
+class EventBody(Body):
+    """`POST /v1/incidents/{id}/events`: a further signal of the same incident."""
+
+    kind: Kind | None = None
+    zone: OptionalLine | None = None
+    message: OptionalText | None = None
+    device: DeviceBody | None = None
+    occurred_at: Moment | None = None
+    event_id: Ref | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not (self.kind or self.zone or self.message or self.device):
+            raise ValueError("needs at least one of kind, zone, message and device")
+        return self
+
+
+class ByBody(Body):
+    """Who acts; a name that the operator's system gives."""
+
+    by: Line
+
+
+class ByReasonBody(Body):
+    """Who acts, and perhaps why."""
+
+    by: Line
+    reason: OptionalText | None = None
+
+
+class DropBody(Body):
+    """`POST /v1/incidents/{id}/drop`: ends all attempts, so it needs a name and a reason."""
+
+    by: Line
+    reason: Text
+
+
+class ContactBody(Body):
+    """Whom a responder may call about a site."""
+
+    name: Line
+    phone: Phone
+    pin: Pin | None = None
+    note: OptionalText | None = None
+    phone_verified_at: Moment | None = None
+
+
+class SiteBody(Body):
+    """`PUT /v1/sites/{site_ref}`: the whole site; what is absent is empty."""
+
+    provider: Word | None = Field(default=None, description="The platform's account at this provider.")
+    account: Line | None = Field(default=None, description="The id of an account of the platform.")
+    name: Line
+    address: AddressBody | None = None
+    coordinates: CoordinatesBody | None = None
+    account_number: OptionalLine = ""
+    contacts: list[ContactBody] = Field(default_factory=list, max_length=50)
+    gate_instructions: OptionalText = ""
+    notes: OptionalText = ""
+
+
+class Policies(Body):
+    """What a platform may decide for itself."""
+
+    pin: Literal["optional", "required"] = Field(default="optional", description="Whether a cancel needs the PIN.")
+    allow_test_in_production: bool = False
+    unverified_phone: Literal["flag", "refuse"] = Field(
+        default="flag", description="Contacts of a site whose phone was never verified."
+    )
+    dispatch_kinds: dict[Kind, Annotated[list[Literal["police", "fire", "medical", "other"]], Field(max_length=4)]] = (
+        Field(default_factory=dict, description="Services per kind instead of the built-in table; [] sends nobody.")
+    )
+    create_unknown: dict[Kind, Literal["resend", "hold"]] = Field(
+        default_factory=dict, description="What to do when it is unknown whether an alarm arrived at its provider."
+    )
+    default_provider: Word | None = None
+
+
+class PlatformBody(Body):
+    """`PUT /v1/platform`: what is absent stays; what is given replaces. An empty URL or a null secret removes it."""
+
+    name: Line | None = None
+    writeback_url: Url | None = None
+    writeback_secret: Secret | None = None
+    escalation_url: Url | None = None
+    escalation_secret: Secret | None = None
+    words: dict[Status, OptionalLine | None] | None = None
+    policies: Policies | None = None

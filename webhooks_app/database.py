@@ -1,0 +1,78 @@
+"""One unit of work at a time: a transaction that is tried again while the database is away, for a bounded time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from shared.store.engine import make_engine, make_sessions
+from shared.store.patience import make_patient, patience
+
+T = TypeVar("T")
+
+# libpq's own least time-out for a connect, in seconds.
+CONNECT_S = 2
+PAUSE_S = 0.1
+
+
+class DatabaseAway(Exception):
+    """Postgres did not answer within the time for which the door may hold a request."""
+
+
+class Database:
+    """The door's Postgres. Nothing here waits longer than `hold_s`, frozen servers included.
+
+    A connect may add up to CONNECT_S when the server comes back and stops again within the hold.
+    """
+
+    def __init__(self, database_url: str, *, hold_s: float, pool_size: int) -> None:
+        """Connects at first use."""
+        self.engine: Engine = make_engine(database_url, name="door", pool_size=pool_size, connect_timeout_s=CONNECT_S)
+        make_patient(self.engine)
+        self._sessions = make_sessions(self.engine)
+        self._hold_s = hold_s
+
+    def run(self, work: Callable[[Session], T], *, hold_s: float | None = None, again: bool = True) -> T:
+        """Do `work` in one transaction and commit. Raises DatabaseAway when the hold is over.
+
+        `again=False` is for work that must not be repeated once its commit was sent, whatever came of it.
+        """
+        hold = self._hold_s if hold_s is None else hold_s
+        deadline = time.monotonic() + hold
+        with patience(max(hold, 0.5)):
+            while True:
+                started = time.monotonic()
+                committing = False
+                try:
+                    with self._sessions() as session:
+                        done = work(session)
+                        committing = True
+                        session.commit()
+                        return done
+                except (OperationalError, InterfaceError, PoolTimeoutError, DBAPIError) as error:
+                    if not _passes(error):
+                        raise
+                    if committing and not again:
+                        raise DatabaseAway from None
+                slow = time.monotonic() - started > 1.0
+                left = deadline - time.monotonic()
+                if left <= PAUSE_S or (slow and left < CONNECT_S):
+                    raise DatabaseAway
+                time.sleep(PAUSE_S)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+
+def _passes(error: Exception) -> bool:
+    """True for a fault that another try may not meet: no server, no connection, a deadlock, a lock time-out."""
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError):
+        return True
+    return isinstance(error, DBAPIError) and error.connection_invalidated

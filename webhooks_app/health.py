@@ -1,0 +1,85 @@
+"""`/healthz`: the process answers. `/readyz`: it can keep what it is given, and what an operator should look at."""
+
+from __future__ import annotations
+
+import redis
+from flask import Response, jsonify
+from sqlalchemy.orm import Session
+
+from shared.store import upkeep_reading
+from shared.store.engine import UnsafeDatabase, require_durable
+from webhooks_app import door as doors
+from webhooks_app.database import DatabaseAway
+from webhooks_app.door import Door
+
+PROBE_S = 1.0
+# Workers write a sign of life every few seconds; beat only rings, so it may be quiet for longer.
+QUIET_S = 30.0
+EXPECTED = ("worker", "watchman", "beat")
+
+
+def healthz() -> Response:
+    """Alive."""
+    return jsonify(status="ok")
+
+
+def readyz() -> Response:
+    """200 while alarms can be kept; warnings name what would make Tocsin slower, deaf on one ear, or blind."""
+    here = doors.door()
+    warnings = _configuration(here)
+    if not _redis_answers(here):
+        warnings.append("redis: no answer; the watchman does the work, slower")
+    try:
+        ages = here.database.run(_look, hold_s=PROBE_S)
+    except DatabaseAway:
+        return _answer("database: no answer; nothing is accepted", warnings)
+    except UnsafeDatabase as error:
+        return _answer(f"database: {error}", warnings)
+    return _answer(None, warnings + _quiet(ages))
+
+
+def _look(session: Session) -> dict[str, float]:
+    require_durable(session)
+    return upkeep_reading.heartbeat_ages(session)
+
+
+def _configuration(here: Door) -> list[str]:
+    """What is missing in the settings."""
+    settings = here.settings
+    found = []
+    if not settings.escalation_url:
+        found.append("escalation: TOCSIN_ESCALATION_URL is not set; a person is told in one way only")
+    for account in settings.default_accounts():
+        if not account["webhook_secrets"]:
+            found.append(f"webhooks: the default {account['provider']} account has no secret; its hook answers 503")
+    return found
+
+
+def _quiet(ages: dict[str, float]) -> list[str]:
+    """Processes without a sign of life, by the beginning of their names."""
+    found = []
+    for expected in EXPECTED:
+        own = [age for name, age in ages.items() if name.startswith(expected)]
+        if not own or min(own) > QUIET_S:
+            found.append(f"heartbeat: no {expected} gave a sign of life within {QUIET_S:.0f} s")
+    return found
+
+
+def _redis_answers(here: Door) -> bool:
+    client = redis.Redis.from_url(
+        here.settings.redis_url.get_secret_value(), socket_timeout=PROBE_S, socket_connect_timeout=PROBE_S, retry=None
+    )
+    try:
+        return bool(client.ping())
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        client.close()
+
+
+def _answer(failure: str | None, warnings: list[str]) -> Response:
+    answer = jsonify(status="unavailable" if failure else "ready", failure=failure, warnings=warnings)
+    if failure:
+        answer.status_code = 503
+        answer.headers["Retry-After"] = "2"
+    return answer

@@ -1,0 +1,100 @@
+"""Every route in one table, read by the application and by /openapi.json: who may, with which body, what answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Response
+from pydantic import BaseModel
+
+from webhooks_app import (
+    actions,
+    alarms,
+    answers,
+    callbacks,
+    health,
+    incidents,
+    metrics,
+    notices,
+    openapi,
+    platform,
+    sites,
+)
+from webhooks_app.bodies import AlarmBody, ByBody, PlatformBody, SiteBody
+from webhooks_app.queries import IncidentQuery, NoticeQuery, Page
+
+View = Callable[..., Response]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation. `path` is Flask's; no `scopes` means that no API key is asked for.
+
+    `capability` is what the incident's provider must be able to do, else the answer is 409.
+    """
+
+    method: str
+    path: str
+    view: View
+    summary: str
+    scopes: tuple[str, ...] = ()
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    answer: type[BaseModel] | None = None
+    statuses: tuple[int, ...] = (200,)
+    errors: tuple[int, ...] = ()
+    capability: str | None = None
+    hook: bool = False
+
+
+_ACT = ("incidents",)
+_RAISE = ("alarms", "incidents", "panel")
+_SUMMARIES = {
+    "cancel": ("Ask to stop the response", _RAISE),
+    "notes": ("Send a text to whoever responds", _ACT),
+    "events": ("Add a further signal of the incident", _RAISE),
+    "resend": ("Send again after a doubt or a failure", _ACT),
+    "drop": ("End all attempts, by a named person", _ACT),
+    "close": ("Close the incident on our side", _ACT),
+    "acknowledge": ("Silence the notices of the incident; attempts go on", _ACT),
+}
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/v1/alarms", alarms.raise_alarm, "Raise an alarm", ("alarms", "panel"), AlarmBody,
+          answer=answers.AlarmTaken, statuses=(202,)),
+    Route("GET", "/v1/incidents", incidents.list_incidents, "List incidents, newest first", _ACT,
+          query=IncidentQuery, answer=answers.IncidentList),
+    Route("GET", "/v1/incidents/<plain:incident_id>", incidents.show_incident, "Show one incident", _ACT,
+          answer=answers.IncidentFull, errors=(404,)),
+    *(
+        Route("POST", f"/v1/incidents/<plain:incident_id>/{name}", view, *_SUMMARIES[name], body,
+              answer=answers.ActionTaken, statuses=(202,), errors=(404, 409) if name == "notes" else (404,),
+              capability="notes" if name == "notes" else None)
+        for name, (view, body) in actions.ACTIONS.items()
+    ),
+    Route("GET", "/v1/notices", notices.list_notices, "List what persons are told", _ACT,
+          query=NoticeQuery, answer=answers.NoticeList),
+    Route("POST", "/v1/notices/<number:notice_id>/acknowledge", notices.acknowledge_notice, "Silence a notice", _ACT,
+          ByBody, answer=answers.NoticeShown, errors=(404,)),
+    Route("GET", "/v1/sites", sites.list_sites, "List sites by reference", ("sites",),
+          query=Page, answer=answers.SiteList),
+    Route("PUT", "/v1/sites/<rest:site_ref>", sites.put_site, "Create or replace a site", ("sites",), SiteBody,
+          answer=answers.SiteShown, statuses=(200, 201), errors=(409,)),
+    Route("GET", "/v1/sites/<rest:site_ref>", sites.get_site, "Show a site", ("sites",),
+          answer=answers.SiteShown, errors=(404, 422)),
+    Route("GET", "/v1/platform", platform.get_platform, "Show the platform", ("platform",),
+          answer=answers.PlatformShown),
+    Route("PUT", "/v1/platform", platform.put_platform, "Change the platform", ("platform",), PlatformBody,
+          answer=answers.PlatformShown),
+    Route("POST", "/webhooks/<plain:provider_name>", callbacks.receive, "Deliver events to the default account",
+          answer=answers.HookTaken, errors=(400, 401, 404, 411, 413), hook=True),
+    Route("POST", "/webhooks/<plain:provider_name>/<plain:account_id>", callbacks.receive,
+          "Deliver events to an account", answer=answers.HookTaken, errors=(400, 401, 404, 411, 413), hook=True),
+    Route("GET", "/healthz", health.healthz, "The process answers", answer=answers.Health),
+    Route("GET", "/readyz", health.readyz, "Alarms can be kept; warnings for an operator", answer=answers.Ready,
+          statuses=(200, 503)),
+    Route("GET", "/metrics", metrics.show_metrics, "Figures for Prometheus"),
+    Route("GET", "/openapi.json", openapi.show_document, "This document"),
+    Route("GET", "/docs", openapi.show_page, "This document, to read"),
+)  # fmt: skip
