@@ -104,8 +104,10 @@ def json_bytes(value: object) -> bytes:
 def _request(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Any:
     fixed = {"User-Agent": "tocsin", "Accept": "application/json", "Connection": "close"}
     try:
+        for value in headers.values():
+            value.encode("latin-1")  # what http.client would find out only after the connection stands
         return Request(method, url, headers={**fixed, **headers}, data=body).prepare()
-    except (RequestException, UnicodeError, ValueError):
+    except (RequestException, ValueError):
         pass
     raise NotSent("the address or a header is malformed")
 
@@ -126,7 +128,8 @@ def _read(line: Line, response: Response, cap: int) -> Answer:
 
 def _date(text: str | None) -> datetime | None:
     try:
-        return parsedate_to_datetime(text).replace(tzinfo=UTC) if text else None
+        date = parsedate_to_datetime(text or "")
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
 

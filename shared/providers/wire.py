@@ -76,8 +76,8 @@ class Line:
         self._done = threading.Event()
 
     def __enter__(self) -> Line:
-        """Start the watcher."""
-        threading.Thread(target=self._watch, name="http-deadline", daemon=True).start()
+        """Start the watcher. Raises NotSent when the system gives no thread."""
+        _start(self._watch, "http-deadline")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,11 +96,14 @@ class Line:
             if refusal:
                 raise AddressRefused(refusal)
         failure: OSError = OSError()
-        for family, sockaddr in addresses:
+        for tried, (family, sockaddr) in enumerate(addresses):
+            # A share each, so that a dead IPv6 route leaves time for IPv4.
+            patience = self._left() / (len(addresses) - tried)
             sock = socket.socket(family, socket.SOCK_STREAM)
             try:
-                sock.settimeout(self._left())
+                sock.settimeout(patience)
                 sock.connect(sockaddr)
+                sock.settimeout(max(0.001, self.connect_by - boot_time()))
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:
                 failure = error
@@ -235,12 +238,19 @@ def _resolve(host: str, port: int, patience: float) -> list[tuple[int, Any]]:
             found.extend((family, sockaddr) for family, _, _, _, sockaddr in answers)
         done.set()
 
-    threading.Thread(target=look, name="http-resolve", daemon=True).start()
+    _start(look, "http-resolve")
     if not done.wait(patience):
         raise NotSent("the name was not resolved in time")
     if not found:
         raise NotSent("the name does not resolve")
     return found
+
+
+def _start(work: Callable[[], None], name: str) -> None:
+    try:
+        threading.Thread(target=work, name=name, daemon=True).start()
+    except RuntimeError:
+        raise NotSent("no thread to be had") from None
 
 
 def _connect_words(error: OSError) -> str:

@@ -129,6 +129,15 @@ def test_nothing_is_sent_when_the_url_is_malformed(url: str) -> None:
         post(url)
 
 
+@pytest.mark.parametrize("value", ["smart “quote”", "two\nlines"])
+def test_nothing_is_sent_when_a_header_is_malformed(value: str) -> None:
+    """A token that was pasted badly is no doubt either; nobody is even called."""
+    with RawServer(answering(OK)) as server:
+        with pytest.raises(NotSent, match="malformed"):
+            post(server.url, headers={"Authorization": value})
+        assert server.connections == 0
+
+
 CUT = b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{"
 CUT_CHUNKED = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"
 LONG = b"HTTP/1.1 201 Created\r\nContent-Length: 2000001\r\n\r\n" + b"a" * 1_100_000

@@ -194,6 +194,21 @@ def test_account_is_checked_for_host_and_environment(host: str, environment: str
     assert (list(PROVIDER.check_account(known)) == []) is fine
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"note_max": "many"},
+        {"paths": {"site": "x"}},
+        {"paths": {"sight": "/x"}},
+        {"eta_unit": "hours"},
+        {"page_size": 0},
+    ],
+)
+def test_account_is_refused_when_an_option_is_wrong(options: dict[str, Any]) -> None:
+    """Found when it is saved, not when an alarm fires."""
+    assert len(PROVIDER.check_account(account(**options))) == 1
+
+
 def test_account_is_refused_when_a_credential_is_missing() -> None:
     """Each is named."""
     assert len(PROVIDER.check_account(replace(account(), credentials={}))) == 2

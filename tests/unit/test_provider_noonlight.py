@@ -258,6 +258,14 @@ def test_account_is_checked_for_host_and_environment(host: str, environment: str
     assert (list(PROVIDER.check_account(known)) == []) is fine
 
 
+@pytest.mark.parametrize(
+    "options", [{"entry_max": 10}, {"entry_max": "x"}, {"regions": "DC"}, {"workflow_style": "round"}]
+)
+def test_account_is_refused_when_an_option_is_wrong(options: dict[str, Any]) -> None:
+    """Found when it is saved, not when an alarm fires."""
+    assert len(PROVIDER.check_account(account(**options))) == 1
+
+
 def test_account_is_refused_when_it_has_no_token() -> None:
     """Nothing could be sent."""
     assert PROVIDER.check_account(replace(account(), credentials={}))

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from shared.providers.aura.client import Client
+from shared.providers.aura.paths import DEFAULTS
 from shared.providers.aura.sites import Directory
 from shared.providers.aura.webhook import Hook
 from shared.providers.base import Account, Provider
 from shared.providers.guard import base_url_problems, is_loopback_host
+from shared.providers.options import TEXT, TEXTS, Rule, at_least, one_of, option_problems
+
+_OPTIONS: dict[str, Rule] = {
+    "installer_identifier": TEXT,
+    "response_type_id": at_least(0),
+    "callout_classification_id": at_least(0),
+    "callout_location_type_id": at_least(0),
+    "paths": (lambda v: isinstance(v, dict) and _are_paths(v), f"a map of {', '.join(DEFAULTS)} to paths"),
+    "note_source": TEXT,
+    "note_payload": one_of("source_event", "message"),
+    "note_max": at_least(1),
+    "eta_unit": one_of("seconds", "minutes"),
+    "eta_fields": TEXTS,
+    "paging": one_of("none", "page", "offset"),
+    "page_size": at_least(1),
+    "webhook_header": TEXT,
+    "webhook_scheme": (lambda v: isinstance(v, str), "a text"),
+}
 
 
 def check_account(account: Account) -> Sequence[str]:
-    """Problems of host, environment and credentials. No production host is documented, so none is required."""
-    problems = base_url_problems(account.base_url)
+    """Problems of host, environment, credentials and options. No production host is documented, so none is required."""
+    problems = base_url_problems(account.base_url) + option_problems(account.options, _OPTIONS)
     for name in ("client_id", "client_secret"):
         if not account.credentials.get(name):
             problems.append(f"the credential {name} is missing")
@@ -24,6 +44,10 @@ def check_account(account: Account) -> Sequence[str]:
     if host and not is_loopback_host(host) and host.startswith("staging-") != (account.environment == "staging"):
         problems.append("a staging- host belongs to environment staging, and only it")
     return problems
+
+
+def _are_paths(paths: dict[str, Any]) -> bool:
+    return all(name in DEFAULTS and isinstance(path, str) and path.startswith("/") for name, path in paths.items())
 
 
 _client = Client()

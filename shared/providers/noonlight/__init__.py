@@ -9,11 +9,22 @@ from shared.providers.base import Account, Provider
 from shared.providers.guard import base_url_problems, is_loopback_host
 from shared.providers.noonlight.client import Client
 from shared.providers.noonlight.webhook import Hook
+from shared.providers.options import SWITCH, TEXT, TEXTS, at_least, one_of, option_problems
+
+_OPTIONS = {
+    "signature_header": TEXT,
+    "signature_canonical_fallback": SWITCH,
+    "regions": TEXTS,
+    "entry_max": at_least(50),
+    "allow_other": SWITCH,
+    "workflow": TEXT,
+    "workflow_style": one_of("object", "flat"),
+}
 
 
 def check_account(account: Account) -> Sequence[str]:
-    """Problems of host, environment and credentials. A sandbox token does not work in production, nor the reverse."""
-    problems = base_url_problems(account.base_url)
+    """Problems of host, environment, credentials and options. A sandbox token does not work in production."""
+    problems = base_url_problems(account.base_url) + option_problems(account.options, _OPTIONS)
     if not account.credentials.get("token"):
         problems.append("the credential token is missing")
     if account.environment not in ("staging", "production"):
