@@ -81,7 +81,7 @@ class Doorbell:
             if not force and not self._redis.set(_key(what), "rung", nx=True, px=HOLD_MS):
                 return False
             self._publish(DRAIN_TASK[what], [], what)
-        except Exception as error:  # any broker fault is only a delay; the watchman rings again
+        except Exception as error:  # noqa: BLE001 - any broker fault is only a delay; the watchman rings again
             self._quiet_until = time.monotonic() + GIVE_UP_S
             log.warning("bell.silent", error=type(error).__name__)
             return False

@@ -24,7 +24,7 @@ def create_delay(failed: int, retry_after: float | None, jitter: float) -> float
 
 
 def writeback_delay(failed: int, retry_after: float | None, jitter: float) -> float | None:
-    """Seconds until the next delivery to a platform (seconds to hours), None when it is given up after about two days."""
+    """Seconds until the next delivery to a platform, None when it is given up (after about two days)."""
     if failed >= WRITEBACK_MAX_ATTEMPTS:
         return None
     base = _at(WRITEBACK_SCHEDULE_S, failed - 1) * (1.0 - 0.2 * jitter)

@@ -52,12 +52,7 @@ def upgrade() -> None:
         sa.Column("escalation_url", sa.String(), server_default="", nullable=False),
         sa.Column("escalation_secret", sa.LargeBinary(), nullable=True),
         sa.Column("words", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column(
-            "policies",
-            postgresql.JSONB(astext_type=sa.Text()),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
+        sa.Column("policies", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_platform")),
     )
@@ -209,11 +204,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["site_id"], ["site.id"], name=op.f("fk_incident_site_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incident")),
         sa.UniqueConstraint(
-            "platform_id",
-            "incident_ref",
-            "generation",
-            name=op.f("uq_incident_platform_id_incident_ref_generation"),
+            "platform_id", "incident_ref", "generation", name=op.f("uq_incident_platform_id_incident_ref_generation")
         ),
+    )
+    op.create_index(
+        "ix_incident_cancelling", "incident", ["id"], unique=False, postgresql_where=sa.text("cancel = 'requested'")
     )
     op.create_index("ix_incident_listing", "incident", ["platform_id", "received_at", "id"], unique=False)
     op.create_index(
@@ -229,6 +224,13 @@ def upgrade() -> None:
         ["site_id"],
         unique=False,
         postgresql_where=sa.text("NOT (status IN ('closed', 'cancelled', 'completed', 'dropped', 'recorded'))"),
+    )
+    op.create_index(
+        "ix_incident_waiting",
+        "incident",
+        ["received_at"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('received', 'holding', 'requesting')"),
     )
     op.create_table(
         "dispatch",
@@ -302,11 +304,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("account_id", "event_id", name=op.f("uq_inbox_account_id_event_id")),
     )
     op.create_index(
-        "ix_inbox_due",
-        "inbox",
-        ["priority", "id"],
-        unique=False,
-        postgresql_where=sa.text("state = 'pending'"),
+        "ix_inbox_due", "inbox", ["priority", "id"], unique=False, postgresql_where=sa.text("state = 'pending'")
     )
     op.create_index(
         "ix_inbox_parked",
@@ -330,11 +328,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('set_aside', 'unmatched')"),
     )
     op.create_index(
-        "ix_inbox_stream",
-        "inbox",
-        ["stream", "id"],
-        unique=False,
-        postgresql_where=sa.text("state = 'pending'"),
+        "ix_inbox_stream", "inbox", ["stream", "id"], unique=False, postgresql_where=sa.text("state = 'pending'")
     )
     op.create_index(
         "uq_inbox_unworked_digest",
@@ -392,11 +386,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'pending' AND lease_until IS NOT NULL"),
     )
     op.create_index(
-        "ix_outbox_order",
-        "outbox",
-        ["incident_id", "seq"],
-        unique=False,
-        postgresql_where=sa.text("state = 'pending'"),
+        "ix_outbox_order", "outbox", ["incident_id", "seq"], unique=False, postgresql_where=sa.text("state = 'pending'")
     )
     op.create_index(
         "ix_outbox_site",
@@ -470,10 +460,7 @@ def upgrade() -> None:
         sa.Column("left_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["incident_id"], ["incident.id"], name=op.f("fk_incident_leg_incident_id")),
         sa.ForeignKeyConstraint(
-            ["leg_id", "outcome"],
-            ["dispatch.id", "dispatch.outcome"],
-            name="fk_incident_leg_leg",
-            onupdate="CASCADE",
+            ["leg_id", "outcome"], ["dispatch.id", "dispatch.outcome"], name="fk_incident_leg_leg", onupdate="CASCADE"
         ),
         sa.PrimaryKeyConstraint("incident_id", "leg_id", name=op.f("pk_incident_leg")),
     )
@@ -502,15 +489,11 @@ def downgrade() -> None:
     op.drop_index("ix_timeline_incident", table_name="timeline")
     op.drop_table("timeline")
     op.drop_index(
-        "uq_outbox_single",
-        table_name="outbox",
-        postgresql_where=sa.text("state = 'pending' AND single IS NOT NULL"),
+        "uq_outbox_single", table_name="outbox", postgresql_where=sa.text("state = 'pending' AND single IS NOT NULL")
     )
     op.drop_index("ix_outbox_worse", table_name="outbox", postgresql_where=sa.text("state = 'pending' AND worse"))
     op.drop_index(
-        "ix_outbox_site",
-        table_name="outbox",
-        postgresql_where=sa.text("state = 'pending' AND site_id IS NOT NULL"),
+        "ix_outbox_site", table_name="outbox", postgresql_where=sa.text("state = 'pending' AND site_id IS NOT NULL")
     )
     op.drop_index("ix_outbox_order", table_name="outbox", postgresql_where=sa.text("state = 'pending'"))
     op.drop_index(
@@ -528,9 +511,7 @@ def downgrade() -> None:
     )
     op.drop_index("ix_inbox_stream", table_name="inbox", postgresql_where=sa.text("state = 'pending'"))
     op.drop_index(
-        "ix_inbox_set_aside",
-        table_name="inbox",
-        postgresql_where=sa.text("state IN ('set_aside', 'unmatched')"),
+        "ix_inbox_set_aside", table_name="inbox", postgresql_where=sa.text("state IN ('set_aside', 'unmatched')")
     )
     op.drop_index("ix_inbox_pending_incident", table_name="inbox", postgresql_where=sa.text("state = 'pending'"))
     op.drop_index("ix_inbox_parked", table_name="inbox", postgresql_where=sa.text("state = 'parked'"))
@@ -542,11 +523,14 @@ def downgrade() -> None:
         postgresql_where=sa.text("outcome IN ('pending', 'sending', 'unknown', 'accepted')"),
     )
     op.drop_index(
-        "ix_dispatch_doubt",
-        table_name="dispatch",
-        postgresql_where=sa.text("outcome IN ('sending', 'unknown')"),
+        "ix_dispatch_doubt", table_name="dispatch", postgresql_where=sa.text("outcome IN ('sending', 'unknown')")
     )
     op.drop_table("dispatch")
+    op.drop_index(
+        "ix_incident_waiting",
+        table_name="incident",
+        postgresql_where=sa.text("status IN ('received', 'holding', 'requesting')"),
+    )
     op.drop_index(
         "ix_incident_site",
         table_name="incident",
@@ -558,11 +542,10 @@ def downgrade() -> None:
         postgresql_where=sa.text("NOT (status IN ('closed', 'cancelled', 'completed', 'dropped', 'recorded'))"),
     )
     op.drop_index("ix_incident_listing", table_name="incident")
+    op.drop_index("ix_incident_cancelling", table_name="incident", postgresql_where=sa.text("cancel = 'requested'"))
     op.drop_table("incident")
     op.drop_index(
-        "uq_site_provider_site_id",
-        table_name="site",
-        postgresql_where=sa.text("provider_site_id IS NOT NULL"),
+        "uq_site_provider_site_id", table_name="site", postgresql_where=sa.text("provider_site_id IS NOT NULL")
     )
     op.drop_table("site")
     op.drop_table("repeat_key")
@@ -570,9 +553,7 @@ def downgrade() -> None:
     op.drop_table("provider_account")
     op.drop_index("uq_notice_open", table_name="notice", postgresql_where=sa.text("ended_at IS NULL"))
     op.drop_index(
-        "ix_notice_due",
-        table_name="notice",
-        postgresql_where=sa.text("ended_at IS NULL AND acknowledged_at IS NULL"),
+        "ix_notice_due", table_name="notice", postgresql_where=sa.text("ended_at IS NULL AND acknowledged_at IS NULL")
     )
     op.drop_table("notice")
     op.drop_table("api_key")

@@ -59,6 +59,12 @@ class Incident(Base):
     __table_args__ = (
         UniqueConstraint("platform_id", "incident_ref", "generation"),
         Index("ix_incident_open", "received_at", postgresql_where=text(f"NOT ({_ENDED})")),
+        Index(
+            "ix_incident_waiting",
+            "received_at",
+            postgresql_where=text("status IN ('received', 'holding', 'requesting')"),
+        ),
+        Index("ix_incident_cancelling", "id", postgresql_where=text("cancel = 'requested'")),
         Index("ix_incident_listing", "platform_id", "received_at", "id"),
         Index("ix_incident_site", "site_id", postgresql_where=text(f"NOT ({_ENDED})")),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -20,7 +21,7 @@ class Job(Base):
     every_s: Mapped[float]
     next_run_at: Mapped[Stamped]
     lease_until: Mapped[Moment | None]
-    token: Mapped[int] = mapped_column(server_default=text("0"))
+    token: Mapped[int] = mapped_column(server_default=sql("0"))
     last_done_at: Mapped[Moment | None]
     last_error: Mapped[str] = mapped_column(server_default="")
 
@@ -32,7 +33,7 @@ class Heartbeat(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[Stamped]
-    detail: Mapped[Json] = mapped_column(JSONB, server_default=text("'{}'"))
+    detail: Mapped[Json] = mapped_column(JSONB, server_default=sql("'{}'"))
 
 
 class Notice(Base):
@@ -49,18 +50,18 @@ class Notice(Base):
     text: Mapped[str]
     opened_at: Mapped[Stamped]
     next_at: Mapped[Stamped]
-    told: Mapped[int] = mapped_column(server_default=text("0"))
-    once: Mapped[bool] = mapped_column(server_default=text("false"))
+    told: Mapped[int] = mapped_column(server_default=sql("0"))
+    once: Mapped[bool] = mapped_column(server_default=sql("false"))
     acknowledged_at: Mapped[Moment | None]
     acknowledged_by: Mapped[str | None]
     ended_at: Mapped[Moment | None]
 
     __table_args__ = (
-        Index("uq_notice_open", "subject", unique=True, postgresql_where=text("ended_at IS NULL")),
+        Index("uq_notice_open", "subject", unique=True, postgresql_where=sql("ended_at IS NULL")),
         Index(
             "ix_notice_due",
             "next_at",
-            postgresql_where=text("ended_at IS NULL AND acknowledged_at IS NULL"),
+            postgresql_where=sql("ended_at IS NULL AND acknowledged_at IS NULL"),
         ),
     )
 

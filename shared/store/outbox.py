@@ -1,0 +1,196 @@
+"""Leases on outbox rows: one conditional UPDATE on the database's clock, with a fencing token (law 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CursorResult, Row, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from shared.domain.lanes import Lane
+from shared.store.models import Outbox
+
+# In `outgoing`, at most this many calls are in flight per destination, over all processes (law 7).
+CALLS_PER_DESTINATION = 2
+# A row whose lease was lost this often is worked alone; if that dies too it is dead.
+LOST_LEASES_BEFORE_ALONE = 3
+# Candidates read per lease, so that one busy destination cannot hide the others.
+_WINDOW = 64
+
+_DUE = """
+    o.state = 'pending' AND o.lane = :lane AND o.next_attempt_at <= now()
+    AND (o.lease_until IS NULL OR o.lease_until < now())
+"""
+_IN_ORDER = """
+    (o.seq IS NULL OR o.urgent OR o.created_at < now() - interval '60 seconds' OR NOT EXISTS (
+        SELECT 1 FROM outbox p WHERE p.incident_id = o.incident_id AND p.state = 'pending' AND p.seq < o.seq))
+"""
+_TAKE = """
+    UPDATE outbox SET lease_until = now() + make_interval(secs => :lease_s), token = token + 1,
+        lost_leases = lost_leases + (lease_until IS NOT NULL)::int
+    FROM (SELECT id AS picked_id, lease_until IS NOT NULL AS lost_now FROM outbox WHERE id = ANY(:ids)) AS picked
+    WHERE id = picked_id
+    RETURNING id, kind, destination, token, attempts, lost_leases, lost_now
+"""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A row that is ours until `boot_until` (boot-time clock, seconds). `lost_now`: the former owner vanished."""
+
+    id: int
+    kind: str
+    destination: str
+    token: int
+    attempts: int
+    lost_leases: int
+    lost_now: bool
+    boot_from: float
+    boot_until: float
+
+
+def lease_row(session: Session, row_id: int, lease_s: float, boot_now: float) -> Lease | None:
+    """Lease one row if it is due and nobody's. `boot_now` was read before this transaction."""
+    found = session.execute(
+        text(f"SELECT o.id FROM outbox o WHERE o.id = :id AND {_DUE} FOR UPDATE SKIP LOCKED"),  # noqa: S608 - constants
+        {"id": row_id, "lane": Lane.DISPATCH.value},
+    ).first()
+    return None if found is None else _take(session, [row_id], lease_s, boot_now)[0]
+
+
+def lease_due(
+    session: Session,
+    lane: Lane,
+    want: int,
+    *,
+    lease_s: float,
+    boot_now: float,
+    busy: Collection[str] = (),
+    first_tries_only: bool = False,
+    overdue_s: float = 0.0,
+) -> list[Lease]:
+    """Lease up to `want` due rows, most urgent first, none of a destination in `busy`.
+
+    `overdue_s` takes only rows that could have been leased for that long (the watchman's patience).
+    """
+    capped = lane is Lane.OUTGOING
+    shut = set(busy)
+    if capped:
+        # Leasing in this lane is one at a time, so that the count of calls in flight is exact.
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtext('lease:' || :lane))"), {"lane": lane.value})
+        in_flight = _in_flight(session, lane)
+        shut |= {name for name, calls in in_flight.items() if calls >= CALLS_PER_DESTINATION}
+    rows = session.execute(
+        text(
+            f"""SELECT o.id, o.destination FROM outbox o
+            WHERE {_DUE} AND {_IN_ORDER} AND o.destination <> ALL(:shut)
+              AND (:any_try OR o.attempts = 0)
+              AND greatest(o.next_attempt_at, o.lease_until) <= now() - make_interval(secs => :overdue_s)
+            ORDER BY o.priority, o.next_attempt_at LIMIT {_WINDOW} FOR UPDATE OF o SKIP LOCKED"""  # noqa: S608
+        ),
+        {"lane": lane.value, "shut": list(shut), "any_try": not first_tries_only, "overdue_s": overdue_s},
+    ).all()
+    picked: list[int] = []
+    for row in rows:
+        if capped:
+            calls = in_flight.get(row.destination, 0)
+            if calls >= CALLS_PER_DESTINATION:
+                continue
+            in_flight[row.destination] = calls + 1
+        picked.append(row.id)
+        if len(picked) == want:
+            break
+    return _take(session, picked, lease_s, boot_now) if picked else []
+
+
+def _in_flight(session: Session, lane: Lane) -> dict[str, int]:
+    counted = session.execute(
+        select(Outbox.destination, func.count())
+        .where(Outbox.lane == lane.value, Outbox.state == "pending", Outbox.lease_until >= func.now())
+        .group_by(Outbox.destination)
+    )
+    return {row[0]: row[1] for row in counted}
+
+
+def _take(session: Session, ids: list[int], lease_s: float, boot_now: float) -> list[Lease]:
+    rows = session.execute(text(_TAKE), {"ids": ids, "lease_s": lease_s}).all()
+    by_id = {row.id: _lease(row, lease_s, boot_now) for row in rows}
+    return [by_id[row_id] for row_id in ids]
+
+
+def _lease(row: Row[Any], lease_s: float, boot_now: float) -> Lease:
+    return Lease(
+        id=row.id,
+        kind=row.kind,
+        destination=row.destination,
+        token=row.token,
+        attempts=row.attempts,
+        lost_leases=row.lost_leases,
+        lost_now=row.lost_now,
+        boot_from=boot_now,
+        boot_until=boot_now + lease_s,
+    )
+
+
+def still_ours(session: Session, lease: Lease) -> Outbox | None:
+    """The row, locked, if the lease still holds by token and by the database's clock."""
+    return session.scalar(
+        select(Outbox)
+        .where(
+            Outbox.id == lease.id,
+            Outbox.token == lease.token,
+            Outbox.state == "pending",
+            Outbox.lease_until >= func.now(),
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def fenced(session: Session, lease: Lease) -> Outbox | None:
+    """The row, locked, if nobody has leased it since (a lease that ran out unseen may still record its answer)."""
+    return session.scalar(
+        select(Outbox)
+        .where(Outbox.id == lease.id, Outbox.token == lease.token, Outbox.state == "pending")
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def release(row: Outbox, now: datetime, next_attempt_at: datetime | None = None) -> None:
+    """Give the lease back; due again at `next_attempt_at` (default: now)."""
+    row.lease_until = None
+    row.lost_leases = 0
+    row.next_attempt_at = next_attempt_at or now
+
+
+def finish(row: Outbox, now: datetime, state: str, why: str = "") -> None:
+    """End a row: done, dead or void."""
+    row.state = state
+    row.lease_until = None
+    row.done_at = now
+    row.last_error = why
+
+
+def add_single(session: Session, **values: Any) -> int | None:
+    """Insert a row whose `single` key may be pending already; None when it is (the pending one will do)."""
+    return session.execute(
+        insert(Outbox)
+        .values(**values)
+        .on_conflict_do_nothing(index_elements=["single"], index_where=text("state = 'pending' AND single IS NOT NULL"))
+        .returning(Outbox.id)
+    ).scalar()
+
+
+def void_pending(session: Session, *, leg_id: int, kind: str, why: str) -> bool:
+    """End a leg's row that nobody is working on at this moment; True when there was one."""
+    done: CursorResult[Any] = session.execute(  # type: ignore[assignment]
+        update(Outbox)
+        .where(Outbox.leg_id == leg_id, Outbox.kind == kind, Outbox.state == "pending")
+        .values(state="void", done_at=func.now(), last_error=why, lease_until=None)
+    )
+    return done.rowcount > 0

@@ -1,0 +1,61 @@
+"""The Celery app: the settings that held under `kill -9`, restart, freeze and flush. Reasons: docs/adr/0003."""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu.entity import Exchange, Queue
+
+from shared.domain.lanes import Lane
+from shared.settings import current
+from workers.schedule import SCHEDULE
+
+
+def make_app() -> Celery:
+    """An app on the broker of the settings, knowing every lane and every task."""
+    made = Celery(
+        "tocsin",
+        broker=current().redis_url.get_secret_value(),
+        include=[f"workers.tasks.{lane.value}" for lane in Lane],
+    )
+    made.conf.update(
+        broker_transport_options={
+            "visibility_timeout": 60,
+            "unacked_restore_interval": 2,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            "max_connections": 64,
+            "client_name": "tocsin-worker",
+        },
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        task_publish_retry=False,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        task_ignore_result=True,
+        result_backend=None,
+        task_store_errors_even_if_ignored=False,
+        task_serializer="json",
+        accept_content=["json"],
+        task_create_missing_queues=False,
+        task_default_queue=Lane.PERIODIC.value,
+        task_queues=[Queue(lane.value, Exchange(lane.value, "direct"), routing_key=lane.value) for lane in Lane],
+        worker_send_task_events=True,
+        task_send_sent_event=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        enable_utc=True,
+        timezone="UTC",
+        beat_enable_remote_control=True,
+        beat_max_loop_interval=5,
+        beat_schedule=SCHEDULE,
+    )
+    return made
+
+
+app = make_app()

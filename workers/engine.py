@@ -1,0 +1,182 @@
+"""One engine for every lane: lease, work, record, until nothing is due; run by bell, or by the watchman's clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from shared.clock import boot_time
+from shared.domain.lanes import Lane
+from shared.store.outbox import Lease, lease_due, lease_row
+from workers.deps import Deps
+from workers.services import (
+    cancelling,
+    creating,
+    escalating,
+    informing,
+    intake,
+    jobs,
+    poison,
+    reading,
+    registering,
+    writing_back,
+)
+from workers.slots import Room, Slots
+
+log = structlog.get_logger(__name__)
+
+HANDLERS: dict[str, Callable[[Deps, Lease], None]] = {
+    "create": creating.create,
+    "cancel": cancelling.cancel,
+    "site": registering.register,
+    "note": informing.inform,
+    "event": informing.inform,
+    "read": reading.read,
+    "writeback": writing_back.write_back,
+    "notice": escalating.announce,
+    "escalation": escalating.announce,
+}
+# While calls are in flight, new rows are looked for this often; a finished call looks at once.
+LOOK_AGAIN_S = 0.1
+SIGN_OF_LIFE_S = 1.0
+
+
+class Engine:
+    """Drains one lane in one process."""
+
+    def __init__(self, deps: Deps, lane: Lane, threads: int) -> None:
+        """`threads` calls at most are in flight at once; half of them at most to one destination."""
+        self.deps = deps
+        self.lane = lane
+        self.slots = Slots(
+            threads,
+            per_destination=max(1, threads // 2),
+            for_first_tries=max(1, threads // 4) if lane is Lane.DISPATCH else 0,
+        )
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=lane.value)
+        self._last_sign = 0.0
+
+    # -- rows of the outbox ----------------------------------------------------------------------------------------
+
+    def work_row(self, row_id: int) -> bool:
+        """Lease and work one row of the dispatch lane, if it is due and a thread is free for it."""
+
+        def take(room: Room) -> list[Lease]:
+            with self.deps.sessions.begin() as session:
+                peer = session.execute(
+                    text("SELECT destination, attempts FROM outbox WHERE id = :id"), {"id": row_id}
+                ).first()
+                if peer is None or peer.destination in room.busy or (room.first_tries_only and peer.attempts > 0):
+                    return []
+                lease = lease_row(session, row_id, self.deps.settings.lease_s(), boot_time())
+                return [] if lease is None else [lease]
+
+        leases = self.slots.lease(take, want=1)
+        for lease in leases:
+            self._work(lease)
+        return bool(leases)
+
+    def drain(self, *, overdue_s: float = 0.0, held: Callable[[], None] | None = None) -> int:
+        """Work what is due until nothing is; how many rows were leased. `held` is called while working."""
+        running: set[Future[None]] = set()
+        count = 0
+        while True:
+            self.sign_of_life(worked=False)
+            if held is not None:
+                held()
+            leases = self.slots.lease(lambda room: self._take(room, overdue_s))
+            count += len(leases)
+            running |= {self._pool.submit(self._work, lease) for lease in leases}
+            if not leases and not running:
+                return count
+            if not leases:
+                _, running = wait(running, timeout=LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
+            running = {future for future in running if not future.done()}
+
+    def _take(self, room: Room, overdue_s: float) -> list[Lease]:
+        with self.deps.sessions.begin() as session:
+            return lease_due(
+                session,
+                self.lane,
+                room.free,
+                lease_s=self.deps.settings.lease_s(),
+                boot_now=boot_time(),
+                busy=room.busy,
+                first_tries_only=room.first_tries_only,
+                overdue_s=overdue_s,
+            )
+
+    def _work(self, lease: Lease) -> None:
+        self.sign_of_life(worked=True)
+        try:
+            if poison.is_dead(lease):
+                poison.bury(self.deps, lease)
+            else:
+                HANDLERS[lease.kind](self.deps, lease)
+        except Exception as error:
+            log.exception("engine.row_failed", row=lease.id, kind=lease.kind)
+            poison.put_off(self.deps, lease, error)
+        finally:
+            self.slots.give_back(lease)
+
+    # -- the other lanes -------------------------------------------------------------------------------------------
+
+    def drain_lane(self, held: Callable[[], None] | None = None) -> int:
+        """Work this engine's lane until nothing is due, whichever lane it is."""
+        if self.lane is Lane.INTAKE:
+            return self._until_empty(lambda: intake.work_batch(self.deps), held)
+        if self.lane is Lane.PERIODIC:
+            return self._until_empty(lambda: jobs.work_due(self.deps), held)
+        return self.drain(held=held)
+
+    def _until_empty(self, work: Callable[[], int], held: Callable[[], None] | None) -> int:
+        total = 0
+        while True:
+            if held is not None:
+                held()
+            count = work()
+            self.sign_of_life(worked=count > 0)
+            total += count
+            if count == 0:
+                return total
+
+    def answer_bell(self) -> None:
+        """Hold the bell, drain, let go, and look once more: a row behind a suppressed ring is always seen."""
+        with self.deps.bell.hold(self.lane) as bell:
+            while True:
+                self.drain_lane(bell.renew)
+                bell.let_go()
+                if self.drain_lane() == 0:
+                    return
+
+    # -- signs of life ---------------------------------------------------------------------------------------------
+
+    def sign_of_life(self, *, worked: bool) -> None:
+        """Write this lane's heartbeat, at most once a second; `worked` also notes that the lane took a lease."""
+        now = time.monotonic()
+        if now - self._last_sign < SIGN_OF_LIFE_S:
+            return
+        self._last_sign = now
+        try:
+            with self.deps.sessions.begin() as session:
+                beat(session, f"worker:{self.lane.value}")
+                if worked:
+                    beat(session, f"lane:{self.lane.value}")
+        except Exception as error:  # noqa: BLE001 - the sign is not worth the work
+            log.warning("engine.no_sign", error=type(error).__name__)
+
+
+def beat(session: Session, name: str) -> None:
+    """Note that `name` is alive."""
+    session.execute(
+        text(
+            "INSERT INTO heartbeat (name, at, detail) VALUES (:name, now(), '{}') "
+            "ON CONFLICT (name) DO UPDATE SET at = now()"
+        ),
+        {"name": name},
+    )

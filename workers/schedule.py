@@ -1,0 +1,23 @@
+"""Beat's static schedule. It only rings; each entry expires before its next turn, so that none pile up in an outage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.domain.lanes import DRAIN_TASK, Lane
+
+TICK_S = 5.0
+SWEEP_S = 10.0
+
+
+def _entry(task: str, lane: Lane, every_s: float) -> dict[str, Any]:
+    return {"task": task, "schedule": every_s, "options": {"queue": lane.value, "expires": every_s * 1.5}}
+
+
+SCHEDULE: dict[str, dict[str, Any]] = {
+    "tick": _entry("periodic.tick", Lane.PERIODIC, TICK_S),
+    **{
+        f"sweep {lane.value}": _entry(DRAIN_TASK[lane], lane, SWEEP_S)
+        for lane in (Lane.INTAKE, Lane.DISPATCH, Lane.OUTGOING)
+    },
+}

@@ -1,0 +1,1 @@
+"""Load, decide (domain), call, record: plain functions, with no Celery in sight."""

@@ -1,0 +1,187 @@
+"""What a person must be told because time has passed, and the telling itself (laws 4, 11 and 13)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import exists, select, text
+from sqlalchemy.orm import Session
+
+from shared.domain import retry
+from shared.domain.lanes import Lane
+from shared.domain.lifecycle import ENDED
+from shared.providers import registry
+from shared.store.models import Inbox, Incident, IncidentLeg, Leg, Notice, Platform
+from shared.store.outbox import add_single
+from workers.deps import Deps
+from workers.services import legs
+from workers.services.escalating import escalation_endpoint
+from workers.services.ledger import Ledger
+
+CANCEL_DOUBT_S = 15.0
+AT_ONCE = 200
+
+_NOT_ACCEPTED = text("""
+    INSERT INTO notice (platform_id, subject, incident_id, kind, text)
+    SELECT platform_id, 'incident:' || id, id, 'not_accepted',
+        'No provider has accepted this alarm yet (' || kind || ', ' || status || ')'
+    FROM incident
+    WHERE status IN ('received', 'holding', 'requesting') AND received_at < now() - make_interval(secs => :after_s)
+    ON CONFLICT (subject) WHERE ended_at IS NULL DO NOTHING
+""")
+_UNDELIVERED = text("""
+    INSERT INTO notice (platform_id, subject, incident_id, kind, text)
+    SELECT platform_id, 'outbox:' || id, incident_id, 'undelivered',
+        'A turn for the worse could not be written back: ' || (body->>'entry')
+    FROM outbox
+    WHERE state = 'pending' AND worse AND created_at < now() - make_interval(secs => :after_s)
+    ON CONFLICT (subject) WHERE ended_at IS NULL DO NOTHING
+""")
+_REMATCH = text("""
+    UPDATE inbox i SET state = 'pending', next_attempt_at = now()
+    WHERE i.state = 'parked' AND EXISTS (
+        SELECT 1 FROM dispatch d WHERE d.account_id = i.account_id AND d.provider_alarm_id = i.subject)
+""")
+
+
+def attend(deps: Deps) -> None:
+    """One round: what is late or in doubt becomes a notice, and notices that are due are told."""
+    for duty in (_doubts, _late, _cancels_in_doubt, _strangers, _tell):
+        with deps.sessions.begin() as session:
+            book = Ledger(session, deps)
+            duty(book)
+        for what in book.rings():
+            deps.ringer.ring(what)
+
+
+def _doubts(book: Ledger) -> None:
+    """An attempt that is 10 s old without an outcome is *unconfirmed*."""
+    since = book.now - timedelta(seconds=book.deps.settings.unconfirmed_after_s)
+    found = book.session.execute(
+        select(Leg.id, IncidentLeg.incident_id)
+        .join(IncidentLeg, IncidentLeg.leg_id == Leg.id)
+        .join(Incident, Incident.id == IncidentLeg.incident_id)
+        .where(
+            Leg.outcome.in_(("sending", "unknown")),
+            Leg.sending_at <= since,
+            IncidentLeg.left_at.is_(None),
+            Incident.status.in_(("received", "requesting")),
+        )
+        .order_by(IncidentLeg.incident_id)
+        .limit(AT_ONCE)
+    ).all()
+    incidents = {incident.id: incident for incident in book.lock(row.incident_id for row in found)}
+    for row in found:
+        leg = book.session.get_one(Leg, row.id, populate_existing=True)
+        if leg.outcome in ("sending", "unknown"):
+            legs.unconfirmed(book, incidents[row.incident_id], leg)
+
+
+def _late(book: Ledger) -> None:
+    """Not accepted 30 s after it was received; a turn for the worse undelivered after 30 s."""
+    after = {"after_s": book.deps.settings.told_after_s}
+    book.session.execute(_NOT_ACCEPTED, after)
+    book.session.execute(_UNDELIVERED, after)
+
+
+def _cancels_in_doubt(book: Ledger) -> None:
+    """A cancel of an alarm whose id nobody knows cannot be sent from here: say so, with the provider's number."""
+    found = book.session.scalars(
+        select(Incident.id)
+        .where(Incident.cancel == "requested", Incident.status.not_in([status.value for status in ENDED]))
+        .limit(AT_ONCE)
+    ).all()
+    for incident in book.lock(found):
+        asked = incident.moments.get("cancel_requested")
+        leg = legs.live_leg(book.session, incident.id)
+        if asked is None or leg is None or leg.outcome not in ("sending", "unknown"):
+            continue
+        if (book.now - datetime.fromisoformat(asked)).total_seconds() < CANCEL_DOUBT_S:
+            continue
+        account = book.account(leg.account_id)
+        if registry.get(account.provider).lookup is not None:
+            continue
+        number = account.options.get("support_phone") or "the number in your contract"
+        words = f"It cannot be cancelled from here while its id is unknown: call the provider at {number}"
+        if book.tell(incident, "cancel_impossible", words, leg=leg, effect=f"leg:{leg.id}:no_cancel", worse=True):
+            subject = f"cancel:{incident.id}"
+            book.notice(incident.platform_id, subject, "cancel_impossible", words, incident_id=incident.id, once=True)
+
+
+def _strangers(book: Ledger) -> None:
+    """Parked events whose id is known by now are worked again; after 15 min they are shown as unmatched."""
+    if book.session.execute(_REMATCH).rowcount:  # type: ignore[attr-defined]
+        book.ring(Lane.INTAKE)
+    old = book.now - timedelta(seconds=book.deps.settings.park_strangers_s)
+    rows = book.session.scalars(
+        select(Inbox).where(Inbox.state == "parked", Inbox.received_at < old).limit(AT_ONCE).with_for_update()
+    )
+    for row in rows:
+        row.state = "unmatched"
+        if row.platform_id is not None:
+            words = f"The provider reported an alarm that is not ours ({row.subject})"
+            book.notice(row.platform_id, f"stranger:{row.account_id}:{row.subject}", "stranger", words, once=True)
+
+
+def _tell(book: Ledger) -> None:
+    """Repeat what is due, in both ways; what still waits at an address goes along with it, so that no storm begins."""
+    due = book.session.scalars(
+        select(Notice)
+        .where(Notice.ended_at.is_(None), Notice.acknowledged_at.is_(None), Notice.next_at <= book.now)
+        .order_by(Notice.id)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for notice in due:
+        age = (book.now - notice.opened_at).total_seconds()
+        wait = timedelta(days=36_500) if notice.once else timedelta(seconds=retry.notice_delay(age))
+        notice.told += 1
+        notice.next_at = book.now + wait
+    book.session.flush()
+    for platform_id in sorted({notice.platform_id for notice in due}):
+        _bundle(book, book.platform(platform_id))
+
+
+def _bundle(book: Ledger, platform: Platform) -> None:
+    ways: list[tuple[str, str]] = []
+    if platform.writeback_url:
+        ways.append(("notice", f"platform:{platform.id}"))
+    if escalation_endpoint(book.deps, platform) is not None:
+        ways.append(("escalation", f"escalation:{platform.id}"))
+    for kind, destination in ways:
+        values: dict[str, Any] = {"lane": Lane.OUTGOING.value, "kind": kind, "destination": destination, "priority": 0}
+        made = add_single(book.session, **values, platform_id=platform.id, single=f"{kind}:{platform.id}")
+        if made is not None:
+            book.ring(Lane.OUTGOING)
+
+
+def oldest_unserved_s(session: Session) -> float:
+    """Age in seconds of the oldest alarm that nobody has accepted and nobody has acknowledged; 0 when all is well."""
+    served = exists().where(
+        IncidentLeg.incident_id == Incident.id,
+        IncidentLeg.left_at.is_(None),
+        IncidentLeg.outcome == "accepted",
+    )
+    found = session.execute(
+        select(text("extract(epoch FROM now() - min(received_at))"))
+        .select_from(Incident)
+        .where(
+            Incident.status.not_in([status.value for status in ENDED]),
+            Incident.acknowledged_by.is_(None),
+            ~served,
+        )
+    ).scalar()
+    return float(found or 0.0)
+
+
+def count_watchman_acts(session: Session, acts: int) -> None:
+    """Add to the counter of what the watchman did itself."""
+    session.execute(
+        text("""
+            INSERT INTO heartbeat (name, at, detail) VALUES ('watchman', now(), jsonb_build_object('acted', :acts))
+            ON CONFLICT (name) DO UPDATE SET at = now(),
+                detail = jsonb_build_object('acted', coalesce((heartbeat.detail->>'acted')::bigint, 0) + :acts)
+        """),
+        {"acts": acts},
+    )

@@ -1,0 +1,100 @@
+"""Open notices, bundled per address: to the platform, and independently to the escalation address (law 13)."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.clock import utc_now
+from shared.domain import retry
+from shared.domain.outcome import Accepted, Outcome
+from shared.platforms.delivery import Endpoint, deliver
+from shared.store.models import Incident, Notice, Outbox, Platform
+from shared.store.outbox import Lease, fenced, finish, release
+from workers.deps import Deps
+from workers.services import calling
+from workers.services.ledger import Ledger
+from workers.services.writing_back import platform_endpoint
+
+BUNDLE = 200
+
+
+def escalation_endpoint(deps: Deps, platform: Platform) -> Endpoint | None:
+    """The platform's own escalation address, else the one of the settings; None when there is none."""
+    own = platform.escalation_url
+    url = own or deps.settings.escalation_url
+    if not url:
+        return None
+    if own:
+        secret = deps.box.open(platform.escalation_secret) if platform.escalation_secret else ""
+    else:
+        secret = deps.settings.escalation_secret.get_secret_value()
+    return Endpoint(url, secret, deps.settings.allow_private_endpoints)
+
+
+def announce(deps: Deps, lease: Lease) -> None:
+    """Deliver one bundle: the notices of a platform that are open at this moment."""
+    with deps.sessions() as session:
+        row = session.get_one(Outbox, lease.id)
+        platform = session.get_one(Platform, row.platform_id)
+        to_platform = row.kind == "notice"
+        endpoint = platform_endpoint(deps, platform) if to_platform else escalation_endpoint(deps, platform)
+        notices = _open_notices(session, platform.id)
+        body = {
+            "id": f"nt_{uuid.uuid4().hex}",
+            "event": "notices",
+            "platform": platform.id,
+            "notices": notices,
+        }
+    if not calling.may_start(deps, lease):
+        return
+    outcome: Outcome = Accepted()
+    if notices and endpoint is not None and endpoint.url:
+        outcome = deliver(endpoint, str(body["id"]), body, utc_now(), calling.deadline(deps, lease))
+    deps.record(lambda session: _settle(session, deps, lease, outcome))
+
+
+def _open_notices(session: Session, platform_id: str) -> list[dict[str, Any]]:
+    rows = session.execute(
+        select(Notice, Incident.incident_ref, Incident.status, Incident.kind)
+        .outerjoin(Incident, Incident.id == Notice.incident_id)
+        .where(
+            Notice.platform_id == platform_id,
+            Notice.ended_at.is_(None),
+            Notice.acknowledged_at.is_(None),
+            Notice.told > 0,
+        )
+        .order_by(Notice.opened_at)
+        .limit(BUNDLE)
+    )
+    return [
+        {
+            "notice_id": notice.id,
+            "kind": notice.kind,
+            "text": notice.text,
+            "since": notice.opened_at.isoformat(),
+            "told": notice.told,
+            "incident_id": notice.incident_id,
+            "incident_ref": incident_ref,
+            "incident_kind": kind,
+            "status": status,
+        }
+        for notice, incident_ref, status, kind in rows
+    ]
+
+
+def _settle(session: Session, deps: Deps, lease: Lease, outcome: Outcome) -> None:
+    row = fenced(session, lease)
+    if row is None:
+        return
+    book = Ledger(session, deps)
+    row.attempts += 1
+    if isinstance(outcome, Accepted):
+        finish(row, book.now, "done")
+        return
+    row.last_error = outcome.reason[:500]
+    release(row, book.now, book.in_seconds(retry.escalation_delay(row.attempts, random.random())))  # noqa: S311 - jitter

@@ -1,0 +1,238 @@
+"""What a provider says of a leg, by webhook or read, moves the leg forward and its incidents with it (law 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.domain.lifecycle import BEFORE_ARRIVAL, Status, moves_forward
+from shared.providers import registry
+from shared.providers.base import ProviderEvent, Reading
+from shared.store.models import Inbox, Incident, IncidentLeg, Leg
+from workers.services import legs
+from workers.services.ledger import Ledger
+
+_CANCEL_OPEN = ("wanted", "requested")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that the provider did, however we learnt of it."""
+
+    name: str
+    status: Status | None
+    entry: str
+    effect: str
+    source: str
+    occurred_at: datetime | None = None
+    eta_seconds: int | None = None
+    carries_id: bool = False
+
+
+def webhook(book: Ledger, row: Inbox) -> None:
+    """Work one stored provider event; a stranger is parked under the lock of its id."""
+    assert row.account_id is not None
+    account = book.account(row.account_id)
+    event = registry.get(account.provider).webhooks.interpret(account, book.box.open(row.body).encode())
+    leg = find_leg(book.session, row.account_id, event.provider_alarm_id)
+    if leg is None:
+        leg = _park(book, row, event)
+    if leg is None:
+        return
+    step = Step(
+        name=event.name,
+        status=event.status,
+        entry=event.entry,
+        effect=f"event:{event.event_id}" if event.event_id else f"leg:{leg.id}:{leg.epoch}:{event.name}",
+        source=account.provider,
+        occurred_at=event.at,
+        eta_seconds=event.eta_seconds,
+        carries_id=event.event_id is not None,
+    )
+    follow(book, leg.id, step)
+    if event.reread:
+        legs.ask_read(book, leg)
+
+
+def find_leg(session: Session, account_id: str, provider_alarm_id: str | None) -> Leg | None:
+    """The leg that has this provider's id."""
+    if provider_alarm_id is None:
+        return None
+    return session.scalar(select(Leg).where(Leg.account_id == account_id, Leg.provider_alarm_id == provider_alarm_id))
+
+
+def _park(book: Ledger, row: Inbox, event: ProviderEvent) -> Leg | None:
+    """Park a stranger; the lock on its id makes sure that whoever learns the id finds it, or we find the leg."""
+    assert row.account_id is not None
+    if event.provider_alarm_id is not None:
+        legs.lock_provider_id(book.session, row.account_id, event.provider_alarm_id)
+        leg = find_leg(book.session, row.account_id, event.provider_alarm_id)
+        if leg is not None:
+            return leg
+    row.state = "parked" if event.provider_alarm_id is not None else "unmatched"
+    row.subject = event.provider_alarm_id
+    row.lease_until = None
+    _tell_of_stranger(book, row, event)
+    return None
+
+
+def _tell_of_stranger(book: Ledger, row: Inbox, event: ProviderEvent) -> None:
+    """A stranger while a create of this account is in doubt may be its answer: a person is told at once."""
+    in_doubt = book.session.scalars(
+        select(Leg).where(
+            Leg.account_id == row.account_id,
+            Leg.outcome.in_(("unknown", "doubtful")),
+            Leg.sending_at > book.now - timedelta(seconds=book.deps.settings.park_strangers_s),
+        )
+    )
+    for leg in in_doubt:
+        incident = book.session.get_one(Incident, leg.incident_id)
+        site = book.site(leg.site_id)
+        if event.site_provider_id is not None and site is not None and site.provider_site_id != event.site_provider_id:
+            continue
+        book.notice(
+            incident.platform_id,
+            f"stranger:{row.account_id}:{event.provider_alarm_id}",
+            "stranger",
+            f"The provider reports an alarm that we do not know ({event.provider_alarm_id}) while this one is in doubt",
+            incident_id=incident.id,
+            once=True,
+        )
+        return
+
+
+def follow(book: Ledger, leg_id: int, step: Step) -> None:
+    """Lock the incidents, then the leg; record the step on each; move what moves forward."""
+    incidents = book.lock(legs.incident_ids(book.session, leg_id))
+    leg = book.session.get_one(Leg, leg_id, with_for_update=True, populate_existing=True)
+    joined_since = set(legs.incident_ids(book.session, leg_id)) - {incident.id for incident in incidents}
+    incidents += book.lock(joined_since)
+    if not incidents:
+        incidents = [book.incident(leg.incident_id)]  # everybody left: the history still belongs to the opener
+    forward = step.status is not None and moves_forward(_status(leg), step.status)
+    if forward and step.status is not None:
+        _advance(leg, step.status)
+    elif step.status is not None and not step.carries_id and step.status is not _status(leg):
+        legs.ask_read(book, leg)  # without id or time it may be old: only a read can say that it is a replacement
+    for incident in incidents:
+        _record(book, incident, leg, step, forward=forward)
+    if forward and step.status in (Status.CANCELLED, Status.CLOSED):
+        _over(book, leg, incidents, step.status)
+
+
+def _status(leg: Leg) -> Status | None:
+    return Status(leg.status) if leg.status else None
+
+
+def _advance(leg: Leg, status: Status) -> None:
+    leg.status = status.value
+    leg.arrived = leg.arrived or status in (Status.ON_SCENE, Status.COMPLETED)
+    leg.authorities = leg.authorities or status is Status.AUTHORITIES_CONTACTED
+
+
+def _record(book: Ledger, incident: Incident, leg: Leg, step: Step, *, forward: bool) -> None:
+    if book.seen(incident, step.effect):
+        return
+    follows_leg = forward and leg.outcome in ("accepted", "ended") and incident.status != Status.DROPPED.value
+    entry = step.entry
+    if follows_leg and step.status is not None:
+        if step.eta_seconds is not None:
+            incident.eta_at = (step.occurred_at or book.now) + timedelta(seconds=step.eta_seconds)
+        if step.status in (Status.CANCELLED, Status.CLOSED):
+            entry = _settle_cancel(incident, leg, step.status, entry)
+        book.move(incident, step.status)
+    others = step.status is Status.CANCELLED and follows_leg and leg.cancel is None
+    book.tell(
+        incident,
+        _event_word(step),
+        entry,
+        source=step.source,
+        leg=leg,
+        occurred_at=step.occurred_at,
+        effect=step.effect,
+        worse=others or (forward and incident.cancel == "too_late"),
+        detail={"provider_event": step.name},
+    )
+
+
+def _event_word(step: Step) -> str:
+    return step.status.value if step.status is not None else "provider_event"
+
+
+def _settle_cancel(incident: Incident, leg: Leg, status: Status, entry: str) -> str:
+    """What the end of a leg means for a cancel that was asked."""
+    if incident.cancel == "requested":
+        taken = status is Status.CANCELLED or leg.cancel in ("requested", "confirmed")
+        incident.cancel = "confirmed" if taken else "too_late"
+        leg.cancel = incident.cancel
+    if leg.authorities and status is Status.CANCELLED:
+        incident.after_authorities = True
+        return f"{entry}; the authorities had been contacted, so responders may still come"
+    return entry
+
+
+def _over(book: Ledger, leg: Leg, incidents: list[Incident], status: Status) -> None:
+    """A shared response that ended before arrival gives every incident that is still alive a new create (law 2)."""
+    own_cancel = leg.cancel is not None
+    shared = _ever_joined(book.session, leg.id)
+    if shared and not leg.arrived and not own_cancel and leg.outcome == "accepted":
+        leg.outcome = "ended"
+        book.session.flush()
+        for incident in incidents:
+            if incident.cancel is None or incident.cancel == "refused":
+                fresh = legs.open_leg(book, incident, expires_at=book.in_seconds(book.deps.settings.create_max_age_s))
+                book.move(incident, Status.REQUESTING)
+                words = "The shared response ended before anybody arrived; a new one is requested"
+                book.tell(incident, "requested_again", words, leg=fresh, worse=True)
+    elif status is Status.CLOSED and leg.outcome in ("accepted", "surplus"):
+        leg.outcome = "ended"
+
+
+def _ever_joined(session: Session, leg_id: int) -> bool:
+    return (
+        session.scalar(select(IncidentLeg.leg_id).where(IncidentLeg.leg_id == leg_id, IncidentLeg.joined).limit(1))
+        is not None
+    )
+
+
+def reading(book: Ledger, leg_id: int, read: Reading, source: str) -> None:
+    """Apply what a read says: forward moves, and the one way back, a replacement after a cancelled response."""
+    if read.status is None:
+        return
+    leg = book.session.get_one(Leg, leg_id)
+    current = _status(leg)
+    replaced = current is Status.CANCELLED and read.active and read.status in BEFORE_ARRIVAL | {Status.ON_SCENE}
+    if replaced and leg.cancel is None and leg.outcome == "accepted":
+        _replace(book, leg_id, read, source)
+    elif moves_forward(current, read.status):
+        follow(
+            book,
+            leg_id,
+            Step(
+                name=read.raw_status,
+                status=read.status,
+                entry=f"Status read at the provider: {read.status.value.replace('_', ' ')}",
+                effect=f"leg:{leg.id}:{leg.epoch}:read:{read.status.value}",
+                source=source,
+                eta_seconds=read.eta_seconds,
+            ),
+        )
+
+
+def _replace(book: Ledger, leg_id: int, read: Reading, source: str) -> None:
+    """A responder cancelled and another one goes: a named transition, on a new epoch of the leg."""
+    assert read.status is not None
+    incidents = book.lock(legs.incident_ids(book.session, leg_id))
+    leg = book.session.get_one(Leg, leg_id, with_for_update=True, populate_existing=True)
+    if _status(leg) is not Status.CANCELLED:
+        return
+    leg.epoch += 1
+    leg.status = read.status.value
+    for incident in incidents:
+        if incident.cancel in (None, "refused") and incident.status == Status.CANCELLED.value:
+            book.move(incident, read.status)
+            words = "The response was cancelled and replaced: another responder goes"
+            book.tell(incident, "responder_replaced", words, source=source, leg=leg, effect=f"leg:{leg.id}:{leg.epoch}")

@@ -1,0 +1,157 @@
+"""Notes and events to whoever responds: the alarm's context, the operator's words, further signals."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from shared.domain import context, retry
+from shared.domain.alarm import DispatchRequest
+from shared.domain.lifecycle import Status, ended
+from shared.domain.outcome import Accepted, Outcome, Permanent, Unknown
+from shared.providers import registry
+from shared.providers.base import Account
+from shared.store.models import Incident, Leg, Outbox
+from shared.store.outbox import Lease, fenced, finish, release
+from workers.deps import Deps
+from workers.services import calling, legs
+from workers.services.ledger import Ledger
+from workers.services.requests import build, device_value
+
+WAIT_FOR_LEG_S = 1.0
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one row says, loaded before the call."""
+
+    leg_id: int
+    account: Account
+    provider_alarm_id: str
+    operator: bool
+    trigger: bool
+    text: str = field(repr=False, default="")
+    request: DispatchRequest | None = field(repr=False, default=None)
+
+
+def inform(deps: Deps, lease: Lease) -> None:
+    """Send one note or event to the leg that answers the incident."""
+
+    def load(session: Session) -> Message | None:
+        return _load(Ledger(session, deps), lease)
+
+    message = deps.record(load)
+    if message is None or not calling.may_start(deps, lease):
+        return
+    attempt_id = deps.record(lambda session: _begin(session, lease, message.leg_id))
+    outcome = _call(deps, lease, message)
+    book = deps.record(lambda session: _settle(session, deps, lease, message, outcome, attempt_id))
+    for what in book.rings():
+        deps.ringer.ring(what)
+
+
+def _load(book: Ledger, lease: Lease) -> Message | None:
+    row = book.session.get_one(Outbox, lease.id)
+    assert row.incident_id is not None
+    incident = book.incident(row.incident_id)
+    owned = fenced(book.session, lease)
+    if owned is None:
+        return None
+    leg = book.session.get(Leg, row.leg_id) if row.leg_id else legs.live_leg(book.session, incident.id)
+    if leg is None or leg.provider_alarm_id is None:
+        _not_yet(book, owned, incident)
+        return None
+    body: dict[str, Any] = row.body or {}
+    further: dict[str, Any] = book.box.open(row.sealed) or {}
+    request = build(book, incident, possible_double=leg.possible_double)
+    if further and not body.get("operator"):
+        request = replace(request, device=device_value(further.get("device")))
+    return Message(
+        leg_id=leg.id,
+        account=book.account(leg.account_id),
+        provider_alarm_id=leg.provider_alarm_id,
+        operator=bool(body.get("operator")),
+        trigger=bool(body.get("trigger")),
+        text=_text(body, further, request),
+        request=request,
+    )
+
+
+def _not_yet(book: Ledger, row: Outbox, incident: Incident) -> None:
+    """No leg has an id yet: wait for it while the incident lives."""
+    if ended(Status(incident.status)):
+        finish(row, book.now, "void", "the incident is over")
+        if (row.body or {}).get("operator"):
+            book.tell(incident, "note_not_delivered", "Note not delivered: it is over", source="operator")
+        return
+    release(row, book.now, book.in_seconds(WAIT_FOR_LEG_S))
+
+
+def _text(body: dict[str, Any], further: dict[str, Any], request: DispatchRequest) -> str:
+    if body.get("operator"):
+        return str(further.get("text") or "")
+    if body.get("context"):
+        return "\n".join(f"{label}: {line}" for label, line in request.context)
+    labels = (("FURTHER SIGNAL", "kind"), ("ZONE", "zone"), ("MESSAGE", "message"))
+    said = [f"{label}: {context.clean(str(further[key]))}" for label, key in labels if further.get(key)]
+    return "\n".join(said) or "FURTHER SIGNAL"
+
+
+def _begin(session: Session, lease: Lease, leg_id: int) -> int | None:
+    row = fenced(session, lease)
+    if row is None:
+        return None
+    row.attempts += 1
+    return calling.begin_attempt(session, lease, leg_id)
+
+
+def _call(deps: Deps, lease: Lease, message: Message) -> Outcome:
+    provider = registry.get(message.account.provider)
+    call = calling.frame(deps, lease)
+    if lease.kind == "event" and provider.events is not None and message.request is not None:
+        return provider.events.send_events(
+            call, message.account, message.provider_alarm_id, message.request, trigger=message.trigger
+        )
+    if provider.notes is not None:
+        return provider.notes.send_note(call, message.account, message.provider_alarm_id, message.text)
+    return Permanent("this provider takes no notes")
+
+
+def _settle(
+    session: Session, deps: Deps, lease: Lease, message: Message, outcome: Outcome, attempt_id: int | None
+) -> Ledger:
+    book = Ledger(session, deps)
+    incident_id = session.get_one(Outbox, lease.id).incident_id
+    assert incident_id is not None
+    incident = book.incident(incident_id)
+    row = fenced(session, lease)
+    calling.end_attempt(session, attempt_id, outcome, late=row is None)
+    if row is None:
+        return book
+    delay = None
+    if not isinstance(outcome, Accepted | Permanent | Unknown):
+        delay = retry.note_delay(row.attempts, outcome.retry_after, random.random())  # noqa: S311 - jitter
+    if delay is not None:
+        row.last_error = "" if isinstance(outcome, Accepted) else outcome.reason[:500]
+        release(row, book.now, book.in_seconds(delay))
+        return book
+    # A note that may have arrived is not repeated: the responder would read it twice.
+    finish(row, book.now, "done", "" if isinstance(outcome, Accepted) else outcome.reason[:500])
+    if message.operator:
+        _tell_operator(book, incident, session.get_one(Leg, message.leg_id), outcome)
+    return book
+
+
+def _tell_operator(book: Ledger, incident: Incident, leg: Leg, outcome: Outcome) -> None:
+    if isinstance(outcome, Accepted):
+        # The note's own id, so that the provider's echo of it is recognised as told.
+        effect = f"note:{outcome.provider_id}" if outcome.provider_id else None
+        book.tell(incident, "note_delivered", "Note delivered", source="operator", leg=leg, effect=effect)
+    elif isinstance(outcome, Unknown):
+        book.tell(incident, "note_unconfirmed", "Note sent, its delivery is not confirmed", source="operator", leg=leg)
+    else:
+        words = f"Note not delivered: {outcome.reason}"
+        book.tell(incident, "note_not_delivered", words, source="operator", leg=leg)

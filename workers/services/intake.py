@@ -1,0 +1,115 @@
+"""The inbox, worked in batches: one transaction for many rows, and row by row when one of them is poison."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from sqlalchemy import select, tuple_
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from shared.store.inbox import TRIES_IN_A_BATCH, Taken, hold_rows, lease_batch
+from shared.store.models import Inbox, IncidentLeg, Leg
+from workers.deps import Deps
+from workers.services import cancelling, following, operating, receiving
+from workers.services.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+AGAIN_IN_S = 1.0
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+
+
+def work_batch(deps: Deps) -> int:
+    """Lease and work one batch; how many rows were leased (0: nothing was due)."""
+    with deps.sessions.begin() as session:
+        taken = lease_batch(session, deps.settings.intake_batch)
+    together = [one for one in taken if one.attempts <= TRIES_IN_A_BATCH]
+    alone = [one for one in taken if one.attempts > TRIES_IN_A_BATCH]
+    if together:
+        try:
+            _work(deps, together)
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad row must not stop the others
+            log.warning("intake.batch_failed", rows=len(together), error=type(error).__name__)
+            alone = together + alone
+    for one in alone:
+        _work_alone(deps, one)
+    return len(taken)
+
+
+def _work(deps: Deps, taken: list[Taken]) -> None:
+    with deps.sessions.begin() as session:
+        book = Ledger(session, deps)
+        _lock_all(book, [one.id for one in taken])
+        for row in hold_rows(session, taken):
+            _work_row(book, row)
+            if row.state == "pending":
+                row.state = "done"
+            row.worked_at = book.now
+            row.lease_until = None
+    for what in book.rings():
+        deps.ringer.ring(what)
+
+
+def _lock_all(book: Ledger, ids: list[int]) -> None:
+    """Lock every incident that the batch will touch, in the order of their ids."""
+    rows = book.session.execute(
+        select(Inbox.incident_id, Inbox.account_id, Inbox.subject).where(Inbox.id.in_(ids))
+    ).all()
+    subjects = {(row.account_id, row.subject) for row in rows if row.subject is not None}
+    touched = {row.incident_id for row in rows if row.incident_id is not None}
+    if subjects:
+        touched.update(
+            book.session.scalars(
+                select(IncidentLeg.incident_id)
+                .join(Leg, Leg.id == IncidentLeg.leg_id)
+                .where(tuple_(Leg.account_id, Leg.provider_alarm_id).in_(subjects), IncidentLeg.left_at.is_(None))
+            )
+        )
+    book.learn_effects(incident.id for incident in book.lock(touched))
+
+
+def _work_row(book: Ledger, row: Inbox) -> None:
+    if row.source == "webhook":
+        following.webhook(book, row)
+        return
+    body: dict[str, Any] = book.box.open(row.body) or {}
+    if row.source == "alarm":
+        receiving.alarm(book, row, body)
+    elif row.source == "cancel":
+        cancelling.asked(book, row, body)
+    elif row.source == "event":
+        receiving.further(book, row, body)
+    else:
+        operating.ACTIONS[row.source](book, row, body)
+
+
+def _work_alone(deps: Deps, one: Taken) -> None:
+    try:
+        _work(deps, [one])
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:
+        log.exception("intake.row_failed", row=one.id)
+        name = type(error).__name__
+        deps.record(lambda session: _put_off(session, deps, one, name))
+
+
+def _put_off(session: Session, deps: Deps, one: Taken, error: str) -> None:
+    """Try again soon; after the last try the row is set aside, and a person is told."""
+    for row in hold_rows(session, [one]):
+        book = Ledger(session, deps)
+        row.lease_until = None
+        row.last_error = error
+        if one.attempts <= TRIES_IN_A_BATCH:
+            row.next_attempt_at = book.in_seconds(AGAIN_IN_S)
+            continue
+        row.state = "set_aside"
+        row.worked_at = book.now
+        if row.platform_id is not None:
+            words = f"A {row.source} could not be worked and was set aside (row {row.id}, {error})"
+            book.notice(row.platform_id, f"inbox:{row.id}", "set_aside", words, incident_id=row.incident_id, once=True)

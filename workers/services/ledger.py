@@ -1,0 +1,294 @@
+"""One transaction's book: locked incidents, their history, and all that must go out because of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from shared.accounts import account_value
+from shared.crypto import Box
+from shared.domain.lanes import Lane
+from shared.domain.lifecycle import Status, ended
+from shared.domain.words import word
+from shared.doorbell import Row
+from shared.providers.base import Account
+from shared.store.models import Incident, Leg, Notice, Outbox, Platform, ProviderAccount, Site, Timeline
+from workers.deps import Deps
+
+OPEN_FIRST = 20
+ENDED_LATER = 40
+
+
+class Ledger:
+    """Reads under locks, appends history, numbers write-backs, and remembers what to ring for after the commit."""
+
+    def __init__(self, session: Session, deps: Deps) -> None:
+        """Open the book on a session whose transaction has just begun."""
+        self.session = session
+        self.deps = deps
+        self.box: Box = deps.box
+        self.now: datetime = session.execute(select(func.now())).scalar_one()
+        self._seen: dict[str, set[str]] = {}
+        self._rows: list[Outbox] = []
+        self._lanes: set[Lane] = set()
+        self._accounts: dict[str, Account] = {}
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def lock(self, incident_ids: Iterable[str]) -> list[Incident]:
+        """The incidents, locked in the order of their ids (so that two transactions cannot wait for each other)."""
+        wanted = sorted(set(incident_ids))
+        if not wanted:
+            return []
+        return list(
+            self.session.scalars(
+                select(Incident)
+                .where(Incident.id.in_(wanted))
+                .order_by(Incident.id)
+                .with_for_update()
+                .execution_options(populate_existing=True)
+            )
+        )
+
+    def incident(self, incident_id: str) -> Incident:
+        """One incident, locked."""
+        return self.lock([incident_id])[0]
+
+    def platform(self, platform_id: str) -> Platform:
+        """The tenant (kept for the transaction)."""
+        return self.session.get_one(Platform, platform_id)
+
+    def account(self, account_id: str) -> Account:
+        """The provider account with its credentials opened (kept for the transaction)."""
+        if account_id not in self._accounts:
+            row = self.session.get_one(ProviderAccount, account_id)
+            self._accounts[account_id] = account_value(row, self.box)
+        return self._accounts[account_id]
+
+    def site(self, site_id: int | None) -> Site | None:
+        """The site row, None for a site-less alarm."""
+        return None if site_id is None else self.session.get(Site, site_id)
+
+    def details(self, incident: Incident) -> dict[str, Any]:
+        """The alarm as it was posted, opened."""
+        found: dict[str, Any] = self.box.open(incident.details)
+        return found
+
+    # -- history ---------------------------------------------------------------------------------------------------
+
+    def seen(self, incident: Incident, effect: str) -> bool:
+        """True when this effect is on the incident's timeline already. Safe because the incident is locked."""
+        return effect in self._effects(incident)
+
+    def _effects(self, incident: Incident) -> set[str]:
+        if incident.id not in self._seen:
+            self.learn_effects([incident.id])
+        return self._seen[incident.id]
+
+    def learn_effects(self, incident_ids: Iterable[str], effects: Iterable[str] | None = None) -> None:
+        """Read effects at once for many incidents (optionally only the named ones)."""
+        wanted = [incident_id for incident_id in incident_ids if incident_id not in self._seen]
+        for incident_id in wanted:
+            self._seen[incident_id] = set()
+        if not wanted:
+            return
+        query = select(Timeline.incident_id, Timeline.effect).where(Timeline.incident_id.in_(wanted))
+        if effects is not None:
+            pairs = [(incident_id, effect) for incident_id in wanted for effect in effects]
+            query = query.where(tuple_(Timeline.incident_id, Timeline.effect).in_(pairs))
+        for incident_id, effect in self.session.execute(query.where(Timeline.effect.is_not(None))):
+            self._seen[incident_id].add(str(effect))
+
+    def move(self, incident: Incident, status: Status, reason: str | None = None) -> None:
+        """Set the badge, stamp the moment, and end the notices that it clears."""
+        incident.status = status.value
+        incident.moments = {**incident.moments, status.value: self.now.isoformat()}
+        if reason is not None:
+            incident.reason = reason
+        incident.ended_at = self.now if ended(status) else None
+        if status not in (Status.REQUESTING, Status.FAILED, Status.UNCONFIRMED):
+            self.end_notice(f"incident:{incident.id}")
+        if status is Status.CLOSED:
+            self._wipe_pin(incident)
+
+    def _wipe_pin(self, incident: Incident) -> None:
+        """The PIN served to cancel; a closed incident needs it no more."""
+        details = self.details(incident)
+        person = details.get("person")
+        if person and person.get("pin"):
+            incident.details = self.box.seal({**details, "person": {**person, "pin": None}})
+
+    def tell(
+        self,
+        incident: Incident,
+        event: str,
+        entry: str,
+        *,
+        source: str = "tocsin",
+        leg: Leg | None = None,
+        occurred_at: datetime | None = None,
+        effect: str | None = None,
+        urgent: bool = False,
+        worse: bool = False,
+        detail: dict[str, Any] | None = None,
+    ) -> bool:
+        """Append one step to the timeline and write it back. False when the effect was told before.
+
+        `urgent` write-backs wait for no predecessor; `worse` ones reach the escalation address when undelivered.
+        """
+        if effect is not None:
+            if self.seen(incident, effect):
+                return False
+            self._effects(incident).add(effect)
+        at = occurred_at or self.now
+        self.session.add(
+            Timeline(
+                incident_id=incident.id,
+                leg_id=None if leg is None else leg.id,
+                event=event,
+                source=source,
+                status=incident.status,
+                entry=entry,
+                effect=effect,
+                detail=detail,
+                occurred_at=at,
+                recorded_at=self.now,
+            )
+        )
+        self._write_back(incident, event, entry, leg, at, urgent=urgent or worse, worse=worse)
+        return True
+
+    def _write_back(
+        self,
+        incident: Incident,
+        event: str,
+        entry: str,
+        leg: Leg | None,
+        at: datetime,
+        *,
+        urgent: bool,
+        worse: bool,
+    ) -> None:
+        platform = self.platform(incident.platform_id)
+        if not platform.writeback_url:
+            return
+        incident.seq += 1
+        status = Status(incident.status)
+        body: dict[str, Any] = {
+            "id": f"wb_{uuid.uuid4().hex}",
+            "seq": incident.seq,
+            "incident_ref": incident.incident_ref,
+            "incident_id": incident.id,
+            "provider": self.account(incident.account_id).provider if incident.account_id else None,
+            "provider_alarm_id": leg.provider_alarm_id if leg is not None else None,
+            "event": event,
+            "status": incident.status,
+            "word": word(status, platform.words),
+            "cancel": incident.cancel,
+            "entry": entry,
+            "occurred_at": at.isoformat(),
+            "received_at": incident.received_at.isoformat(),
+        }
+        if incident.eta_at is not None and status is Status.ACKNOWLEDGED:
+            body["eta"] = incident.eta_at.isoformat()
+        if incident.after_authorities:
+            body["after_authorities"] = True
+        self.send(
+            Outbox(
+                lane=Lane.OUTGOING.value,
+                kind="writeback",
+                destination=f"platform:{platform.id}",
+                platform_id=platform.id,
+                incident_id=incident.id,
+                priority=ENDED_LATER if ended(status) else OPEN_FIRST,
+                seq=incident.seq,
+                urgent=urgent,
+                worse=worse,
+                body=body,
+            )
+        )
+
+    # -- what goes out ---------------------------------------------------------------------------------------------
+
+    def send(self, row: Outbox) -> Outbox:
+        """Add an outbox row and ring for it once the transaction is committed."""
+        row.next_attempt_at = self.now
+        self.session.add(row)
+        self._rows.append(row)
+        return row
+
+    def ring(self, lane: Lane) -> None:
+        """Ring for a lane after the commit."""
+        self._lanes.add(lane)
+
+    def rings(self) -> list[Lane | Row]:
+        """What to ring for; call it after the commit, when the rows have their ids."""
+        lanes = {Lane(row.lane) for row in self._rows if row.lane != Lane.DISPATCH.value} | self._lanes
+        return [Row(row.kind, row.id) for row in self._rows if row.lane == Lane.DISPATCH.value] + sorted(lanes)
+
+    def wake_creates(self, site_id: int | None) -> None:
+        """Make the creates that wait for this site due now, and ring for them."""
+        if site_id is None:
+            return
+        woken = self.session.execute(
+            update(Outbox)
+            .where(
+                Outbox.site_id == site_id,
+                Outbox.kind == "create",
+                Outbox.state == "pending",
+                Outbox.lease_until.is_(None),
+                Outbox.attempts == 0,
+            )
+            .values(next_attempt_at=self.now)
+            .returning(Outbox.id)
+            .execution_options(synchronize_session=False)
+        )
+        if woken.first() is not None:
+            self.ring(Lane.DISPATCH)
+
+    # -- people ----------------------------------------------------------------------------------------------------
+
+    def notice(
+        self,
+        platform_id: str,
+        subject: str,
+        kind: str,
+        words: str,
+        *,
+        incident_id: str | None = None,
+        once: bool = False,
+    ) -> None:
+        """Tell a person, in both ways, until it is acknowledged or over (law 13); one open notice per subject."""
+        self.session.execute(
+            insert(Notice)
+            .values(
+                platform_id=platform_id,
+                subject=subject,
+                incident_id=incident_id,
+                kind=kind,
+                text=words,
+                once=once,
+                opened_at=self.now,
+                next_at=self.now,
+            )
+            .on_conflict_do_nothing(index_elements=["subject"], index_where=Notice.ended_at.is_(None))
+        )
+
+    def end_notice(self, subject: str) -> None:
+        """What it told of is over."""
+        self.session.execute(
+            update(Notice)
+            .where(Notice.subject == subject, Notice.ended_at.is_(None))
+            .values(ended_at=self.now)
+            .execution_options(synchronize_session=False)
+        )
+
+    def in_seconds(self, seconds: float) -> datetime:
+        """A moment from now, on the database's clock."""
+        return self.now + timedelta(seconds=seconds)

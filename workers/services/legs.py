@@ -1,0 +1,253 @@
+"""Legs: one create each. How they open, are accepted, doubted, refused, and what that means for their incidents."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from shared.domain.kinds import RULES, Kind
+from shared.domain.lanes import Lane
+from shared.domain.lifecycle import Status, ended
+from shared.providers import registry
+from shared.store.models import LIVE_OUTCOMES, Inbox, Incident, IncidentLeg, Leg, Outbox
+from shared.store.outbox import add_single, void_pending
+from workers.services.ledger import Ledger
+
+
+def open_leg(
+    book: Ledger, incident: Incident, *, expires_at: datetime | None = None, possible_double: bool = False
+) -> Leg:
+    """A new create for an incident that has no live leg; its row goes to the dispatch lane.
+
+    `expires_at` is set by a named person's resend; otherwise the incident's age decides.
+    """
+    assert incident.account_id is not None
+    leg = Leg(
+        incident_id=incident.id,
+        account_id=incident.account_id,
+        site_id=incident.site_id,
+        services=incident.services,
+        test=incident.test,
+        outcome="pending",
+        possible_double=possible_double,
+        created_at=book.now,
+    )
+    book.session.add(leg)
+    book.session.flush()
+    book.session.add(IncidentLeg(incident_id=incident.id, leg_id=leg.id, outcome=leg.outcome, linked_at=book.now))
+    max_age = timedelta(seconds=book.deps.settings.create_max_age_s)
+    book.send(
+        Outbox(
+            lane=Lane.DISPATCH.value,
+            kind="create",
+            destination=f"account:{incident.account_id}",
+            platform_id=incident.platform_id,
+            account_id=incident.account_id,
+            incident_id=incident.id,
+            leg_id=leg.id,
+            site_id=incident.site_id,
+            priority=100 - RULES[Kind(incident.kind)].severity,
+            expires_at=expires_at or incident.received_at + max_age,
+        )
+    )
+    if possible_double:
+        incident.possible_double = True
+    return leg
+
+
+def live_leg(session: Session, incident_id: str) -> Leg | None:
+    """The one leg that answers, or may be answering, this incident."""
+    return session.scalar(
+        select(Leg)
+        .join(IncidentLeg, IncidentLeg.leg_id == Leg.id)
+        .where(
+            IncidentLeg.incident_id == incident_id,
+            IncidentLeg.left_at.is_(None),
+            Leg.outcome.in_(LIVE_OUTCOMES),
+        )
+        .with_for_update(of=Leg)
+        .execution_options(populate_existing=True)
+    )
+
+
+def incident_ids(session: Session, leg_id: int) -> list[str]:
+    """The incidents that a leg answers and that have not left it."""
+    return list(
+        session.scalars(
+            select(IncidentLeg.incident_id)
+            .where(IncidentLeg.leg_id == leg_id, IncidentLeg.left_at.is_(None))
+            .order_by(IncidentLeg.incident_id)
+        )
+    )
+
+
+def lock_provider_id(session: Session, account_id: str, provider_alarm_id: str) -> None:
+    """The lock under which an id becomes known and a stranger is parked, so that neither misses the other."""
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"{account_id}:{provider_alarm_id}"}
+    )
+
+
+def accept(book: Ledger, leg: Leg, incident: Incident, provider_alarm_id: str, *, how: str) -> None:
+    """The provider has the alarm: note its id, tell, and release what waited for the id.
+
+    The caller holds the incident's lock, and has checked that no other leg has this id.
+    """
+    lock_provider_id(book.session, leg.account_id, provider_alarm_id)
+    leg.outcome = "accepted"
+    leg.provider_alarm_id = provider_alarm_id
+    leg.status = Status.REQUESTED.value
+    leg.answered_at = book.now
+    book.session.flush()
+    if not ended(Status(incident.status)):
+        book.move(incident, Status.REQUESTED)
+    double = " (possible double: an earlier answer was lost)" if leg.possible_double else ""
+    book.tell(incident, "requested", f"{how}{double}", leg=leg, effect=f"leg:{leg.id}:accepted")
+    unpark(book, leg.account_id, provider_alarm_id)
+    book.wake_creates(leg.site_id)
+    if incident.cancel == "requested":
+        send_cancel(book, leg, incident)
+    else:
+        send_context(book, leg, incident)
+
+
+def unpark(book: Ledger, account_id: str, provider_alarm_id: str) -> None:
+    """Let the strangers of this id be worked again, now that it is known."""
+    parked = list(
+        book.session.scalars(
+            select(Inbox)
+            .where(Inbox.account_id == account_id, Inbox.subject == provider_alarm_id, Inbox.state == "parked")
+            .with_for_update()
+        )
+    )
+    for row in parked:
+        row.state = "pending"
+        row.next_attempt_at = book.now
+    if parked:
+        book.ring(Lane.INTAKE)
+
+
+def send_context(book: Ledger, leg: Leg, incident: Incident) -> None:
+    """What the dispatcher needs and the create could not carry: the first note, or the trigger event."""
+    provider = registry.get(book.account(leg.account_id).provider)
+    if provider.events is not None:
+        _outgoing(book, "event", leg, incident, {"trigger": True})
+    elif provider.notes is not None:
+        _outgoing(book, "note", leg, incident, {"context": True})
+
+
+def _outgoing(book: Ledger, kind: str, leg: Leg, incident: Incident, body: dict[str, object]) -> None:
+    book.send(
+        Outbox(
+            lane=Lane.OUTGOING.value,
+            kind=kind,
+            destination=f"account:{leg.account_id}",
+            platform_id=incident.platform_id,
+            account_id=leg.account_id,
+            incident_id=incident.id,
+            leg_id=leg.id,
+            priority=10,
+            body=body,
+        )
+    )
+
+
+def send_cancel(book: Ledger, leg: Leg, incident: Incident, *, surplus: bool = False) -> None:
+    """Ask the provider to stop this leg (once: a repeat of the wish changes nothing)."""
+    if leg.cancel is not None or leg.provider_alarm_id is None:
+        return
+    leg.cancel = "wanted"
+    pin = (book.details(incident).get("person") or {}).get("pin")
+    book.send(
+        Outbox(
+            lane=Lane.DISPATCH.value,
+            kind="cancel",
+            destination=f"account:{leg.account_id}",
+            platform_id=incident.platform_id,
+            account_id=leg.account_id,
+            incident_id=incident.id,
+            leg_id=leg.id,
+            priority=0,
+            sealed=book.box.seal({"pin": pin}),
+            body={"surplus": surplus},
+        )
+    )
+
+
+def ask_read(book: Ledger, leg: Leg, *, in_s: float = 0.0) -> None:
+    """Have the leg read at the provider, once however often it is asked for."""
+    made = add_single(
+        book.session,
+        lane=Lane.OUTGOING.value,
+        kind="read",
+        destination=f"account:{leg.account_id}",
+        account_id=leg.account_id,
+        incident_id=leg.incident_id,
+        leg_id=leg.id,
+        priority=15,
+        single=f"read:{leg.id}",
+        next_attempt_at=book.in_seconds(in_s),
+    )
+    if made is not None and in_s == 0.0:
+        book.ring(Lane.OUTGOING)
+
+
+def fail(book: Ledger, incident: Incident, reason: str, *, leg: Leg | None = None) -> None:
+    """Nobody is coming unless a person acts: say so in both ways."""
+    if leg is not None:
+        leg.outcome = "failed"
+        book.session.flush()
+    book.move(incident, Status.FAILED, reason)
+    book.tell(incident, "failed", f"Dispatch failed: {reason}", leg=leg, urgent=True)
+    book.notice(
+        incident.platform_id,
+        f"incident:{incident.id}",
+        "failed",
+        f"Dispatch failed: {reason}",
+        incident_id=incident.id,
+    )
+
+
+def unconfirmed(book: Ledger, incident: Incident, leg: Leg) -> None:
+    """Nobody knows whether the provider has the alarm: the operator must, within seconds."""
+    if incident.status in (Status.UNCONFIRMED.value, Status.FAILED.value) or ended(Status(incident.status)):
+        return
+    words = "Dispatch unconfirmed: the request may have arrived, its answer did not"
+    book.move(incident, Status.UNCONFIRMED, words)
+    book.tell(incident, "unconfirmed", words, leg=leg, urgent=True)
+    book.notice(incident.platform_id, f"incident:{incident.id}", "unconfirmed", words, incident_id=incident.id)
+
+
+def resend(
+    book: Ledger, incident: Incident, leg: Leg, why: str, *, by: str = "tocsin", expires_at: datetime | None = None
+) -> Leg:
+    """Give up an uncertain leg as doubtful and send anew, shown as a possible double."""
+    leg.outcome = "doubtful"
+    book.session.flush()
+    void_pending(book.session, leg_id=leg.id, kind="create", why="sent anew")
+    fresh = open_leg(book, incident, expires_at=expires_at, possible_double=True)
+    book.move(incident, Status.REQUESTING)
+    book.tell(
+        incident, "resent", f"Sent again ({why}): a possible double", leg=fresh, source=by, detail={"after_leg": leg.id}
+    )
+    return fresh
+
+
+def site_is_busy(session: Session, leg: Leg) -> bool:
+    """True when another create of this leg's site is in flight, or in doubt for less than 30 s."""
+    if leg.site_id is None:
+        return False
+    held = session.scalar(
+        select(func.count())
+        .select_from(Leg)
+        .where(
+            Leg.site_id == leg.site_id,
+            Leg.account_id == leg.account_id,
+            Leg.id != leg.id,
+            Leg.outcome.in_(("sending", "unknown")),
+            Leg.sending_at > func.now() - text("interval '30 seconds'"),
+        )
+    )
+    return bool(held)

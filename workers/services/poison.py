@@ -1,0 +1,84 @@
+"""Rows that make their worker raise or die: put off, worked alone, and at last dead, visible and told."""
+
+from __future__ import annotations
+
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from shared.store.models import Leg, Outbox
+from shared.store.outbox import LOST_LEASES_BEFORE_ALONE, Lease, fenced, finish, release
+from workers.deps import Deps
+from workers.services import creating, legs
+from workers.services.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+ERRORS_BEFORE_DEAD = 8
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+
+
+def is_dead(lease: Lease) -> bool:
+    """Three lost leases, then alone, and that was lost as well."""
+    return lease.lost_leases > LOST_LEASES_BEFORE_ALONE
+
+
+def bury(deps: Deps, lease: Lease) -> None:
+    """End a row that killed its owners, and tell."""
+    deps.record(lambda session: _end(session, deps, lease, "its worker was lost again and again"))
+
+
+def put_off(deps: Deps, lease: Lease, error: BaseException) -> None:
+    """After an unexpected error: later again, and dead at last. With the database away the lease runs out by itself."""
+    if isinstance(error, DATABASE_AWAY):
+        return
+    name = type(error).__name__
+
+    def work(session: Session) -> None:
+        row = fenced(session, lease)
+        if row is None:
+            return
+        row.attempts += 1
+        row.last_error = name
+        if row.attempts >= ERRORS_BEFORE_DEAD:
+            _end(session, deps, lease, f"an unexpected error ({name})")
+            return
+        book = Ledger(session, deps)
+        if row.kind == "create" and row.leg_id is not None and row.incident_id is not None:
+            incident = book.incident(row.incident_id)
+            leg = session.get_one(Leg, row.leg_id, with_for_update=True, populate_existing=True)
+            if leg.outcome == "sending":
+                creating.after_unknown(book, leg, incident, row, f"an unexpected error ({name})")
+                return
+        release(row, book.now, book.in_seconds(min(2.0**row.attempts, 30.0)))
+
+    try:
+        deps.record(work)
+    except Exception:  # the lease runs out, and the lost leases are counted
+        log.exception("poison.not_put_off", row=lease.id)
+
+
+def _end(session: Session, deps: Deps, lease: Lease, why: str) -> None:
+    book = Ledger(session, deps)
+    row = session.get_one(Outbox, lease.id)
+    incident = book.incident(row.incident_id) if row.incident_id is not None else None
+    owned = fenced(session, lease)
+    if owned is None:
+        return
+    finish(owned, book.now, "dead", why)
+    if owned.kind == "create" and incident is not None and owned.leg_id is not None:
+        leg = session.get_one(Leg, owned.leg_id, with_for_update=True, populate_existing=True)
+        if leg.outcome in ("sending", "unknown"):
+            legs.unconfirmed(book, incident, leg)
+        elif leg.outcome == "pending":
+            legs.fail(book, incident, why, leg=leg)
+    if owned.platform_id is not None:
+        book.notice(
+            owned.platform_id,
+            f"outbox:{owned.id}",
+            "dead",
+            f"A {owned.kind} is dead: {why}",
+            incident_id=owned.incident_id,
+            once=True,
+        )

@@ -1,0 +1,83 @@
+"""One read of a leg at its provider, applied by the same table as a webhook (law 5)."""
+
+from __future__ import annotations
+
+import random
+
+from sqlalchemy.orm import Session
+
+from shared.domain import retry
+from shared.domain.lifecycle import Status
+from shared.domain.outcome import Accepted, Outcome, Permanent
+from shared.providers import registry
+from shared.providers.base import ReadFailed, Reading
+from shared.store.models import Leg, Outbox
+from shared.store.outbox import Lease, fenced, finish, release
+from workers.deps import Deps
+from workers.services import calling, following
+from workers.services.ledger import Ledger
+
+# A cancel that the provider took is read again until it shows, about five minutes long.
+CONFIRM_READS = 12
+CONFIRM_EVERY_S = 25.0
+
+
+def read(deps: Deps, lease: Lease) -> None:
+    """Read the leg of one leased row."""
+    with deps.sessions() as session:
+        leg_id = session.get_one(Outbox, lease.id).leg_id
+        assert leg_id is not None
+        leg = session.get_one(Leg, leg_id)
+        account = Ledger(session, deps).account(leg.account_id)
+        provider_alarm_id = leg.provider_alarm_id
+    if provider_alarm_id is None or not calling.may_start(deps, lease):
+        return
+    found: Reading | None = None
+    outcome: Outcome = Accepted()
+    try:
+        found = registry.get(account.provider).dispatch.read(calling.frame(deps, lease), account, provider_alarm_id)
+    except ReadFailed as failed:
+        outcome = failed.outcome
+
+    def work(session: Session) -> Ledger:
+        book = Ledger(session, deps)
+        if found is not None:
+            following.reading(book, leg_id, found, account.provider)
+        _settle(book, lease, leg_id, outcome)
+        return book
+
+    book = deps.record(work)
+    for what in book.rings():
+        deps.ringer.ring(what)
+
+
+def _settle(book: Ledger, lease: Lease, leg_id: int, outcome: Outcome) -> None:
+    row = fenced(book.session, lease)
+    if row is None:
+        return
+    row.attempts += 1
+    if not isinstance(outcome, Accepted):
+        row.last_error = outcome.reason[:500]
+        delay = None
+        if not isinstance(outcome, Permanent):
+            delay = retry.note_delay(row.attempts, calling.retry_after(outcome), random.random())  # noqa: S311 - jitter
+        if delay is None:
+            finish(row, book.now, "done", outcome.reason[:500])
+        else:
+            release(row, book.now, book.in_seconds(delay))
+        return
+    leg = book.session.get_one(Leg, leg_id, populate_existing=True)
+    waits = leg.cancel == "requested" and leg.status != Status.CLOSED.value
+    if waits and row.attempts < CONFIRM_READS:
+        release(row, book.now, book.in_seconds(min(2.0 * row.attempts, CONFIRM_EVERY_S)))
+        return
+    finish(row, book.now, "done")
+    if waits:
+        incident = book.incident(leg.incident_id)
+        book.notice(
+            incident.platform_id,
+            f"leg:{leg.id}",
+            "cancel_open",
+            "The provider took the cancel, but its reads do not show it",
+            incident_id=incident.id,
+        )

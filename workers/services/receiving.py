@@ -1,0 +1,134 @@
+"""An alarm from the inbox: dispatch it, or say by which rule it is not (laws 10 and 11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text, update
+
+from shared.domain.kinds import RULES, Kind
+from shared.domain.lanes import Lane
+from shared.domain.lifecycle import Status
+from shared.providers import registry
+from shared.store.models import Inbox, Incident, Outbox, Site
+from shared.store.outbox import add_single
+from workers.services import legs
+from workers.services.ledger import Ledger
+from workers.services.requests import build
+
+
+def alarm(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
+    """Decide on a new incident: recorded, failed at once, or on its way."""
+    assert row.incident_id is not None
+    incident = book.incident(row.incident_id)
+    if incident.status != Status.RECEIVED.value:
+        return
+    book.tell(incident, "received", _received_words(incident), source=incident.origin)
+    if incident.cancel in ("requested", "confirmed"):
+        return
+    if not incident.services:
+        _record_only(book, incident)
+        return
+    reason = _why_not(book, incident)
+    if reason is not None:
+        legs.fail(book, incident, reason)
+        return
+    _register_first(book, incident)
+    legs.open_leg(book, incident)
+
+
+def _received_words(incident: Incident) -> str:
+    mark = "TEST: " if incident.test else ""
+    after = " (follows an earlier incident of this reference)" if incident.predecessor_id else ""
+    return f"{mark}Alarm received: {RULES[Kind(incident.kind)].words}{after}"
+
+
+def _record_only(book: Ledger, incident: Incident) -> None:
+    rule = RULES[Kind(incident.kind)]
+    why = f"a {rule.words} is not dispatched by rule: {rule.why}"
+    book.move(incident, Status.RECORDED, why)
+    book.tell(incident, "recorded", f"Recorded, nobody is sent: {why}")
+
+
+def _why_not(book: Ledger, incident: Incident) -> str | None:
+    """What makes a dispatch impossible from the start; None when it can go."""
+    if incident.site_ref is not None and incident.site_id is None:
+        return f"the site {incident.site_ref} is not known here"
+    if incident.account_id is None:
+        return "no provider account serves this alarm"
+    account = book.account(incident.account_id)
+    provider = registry.get(account.provider)
+    allowed = book.platform(incident.platform_id).policies.get("allow_test_in_production", False)
+    if incident.test and account.environment == "production" and not allowed:
+        return "a test leaves only through a staging account"
+    problems = provider.dispatch.check(account, build(book, incident, possible_double=False))
+    return "; ".join(problems) or None
+
+
+def _register_first(book: Ledger, incident: Incident) -> None:
+    """A site that the provider does not know yet is registered in `dispatch`, ahead of the create."""
+    if incident.site_id is None or incident.account_id is None:
+        return
+    account = book.account(incident.account_id)
+    if registry.get(account.provider).sites is None or account.site_mode != "rest":
+        return
+    site = book.session.get_one(Site, incident.site_id)
+    if site.provider_site_id is not None:
+        return
+    if site.sync_state == "conflict":
+        return
+    values = {"lane": Lane.DISPATCH.value, "priority": 0}
+    moved = book.session.execute(
+        update(Outbox)
+        .where(Outbox.single == f"site:{site.id}", Outbox.state == "pending")
+        .values(next_attempt_at=text("least(next_attempt_at, now())"), **values)
+        .returning(Outbox.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    if moved is None:
+        site.sync_state = "pending"
+        add_single(
+            book.session,
+            kind="site",
+            destination=f"account:{account.id}",
+            platform_id=incident.platform_id,
+            account_id=account.id,
+            site_id=site.id,
+            single=f"site:{site.id}",
+            **values,
+        )
+    book.ring(Lane.DISPATCH)
+
+
+def further(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
+    """News of a living incident: on its timeline, and on to whoever responds."""
+    assert row.incident_id is not None
+    incident = book.incident(row.incident_id)
+    kind = RULES[Kind(body.get("kind") or incident.kind)].words
+    zone = f", zone {body['zone']}" if body.get("zone") else ""
+    sent_on = send_on(book, incident, body)
+    tail = "sent on to the responders" if sent_on is None else sent_on
+    book.tell(incident, "event", f"Further signal: {kind}{zone}; {tail}", source=incident.origin)
+
+
+def send_on(book: Ledger, incident: Incident, body: dict[str, Any]) -> str | None:
+    """Queue a further signal for the provider; else the reason why it stays here."""
+    if incident.account_id is None or incident.ended_at is not None:
+        return "nobody is responding, so it stays here"
+    provider = registry.get(book.account(incident.account_id).provider)
+    if provider.events is None and provider.notes is None:
+        return "this provider takes neither notes nor events"
+    book.send(
+        Outbox(
+            lane=Lane.OUTGOING.value,
+            kind="event" if provider.events is not None else "note",
+            destination=f"account:{incident.account_id}",
+            platform_id=incident.platform_id,
+            account_id=incident.account_id,
+            incident_id=incident.id,
+            priority=15,
+            sealed=book.box.seal(body),
+            body={"trigger": False},
+        )
+    )
+    return None

@@ -1,0 +1,87 @@
+"""An id that turns up late for a leg that was given up: the response that was wanted, or one too many."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from shared.domain.lanes import Lane
+from shared.domain.lifecycle import Status
+from shared.domain.outcome import Accepted, Outcome
+from shared.providers import registry
+from shared.providers.base import ReadFailed
+from shared.store.models import Incident, Leg, Outbox
+from shared.store.outbox import Lease, void_pending
+from workers.deps import Deps
+from workers.services import calling, joining, legs
+from workers.services.ledger import Ledger
+
+
+def append(book: Ledger, leg: Leg, incident: Incident, outcome: Outcome) -> None:
+    """Keep an answer that came for a leg which is no longer live. Only an id of our own attempt changes anything."""
+    if not isinstance(outcome, Accepted) or leg.provider_alarm_id is not None:
+        return
+    if joining.twin(book, leg, outcome.provider_id) is not None:
+        return
+    live = legs.live_leg(book.session, incident.id)
+    if live is not None and live.id != leg.id and live.outcome == "pending":
+        live.outcome = "void"
+        book.session.flush()
+        void_pending(book.session, leg_id=live.id, kind="create", why="an earlier request was answered after all")
+        live = None
+    dropped = incident.status == Status.DROPPED.value
+    if live is None and not dropped:
+        legs.accept(book, leg, incident, outcome.provider_id, how="Response requested (the answer came late)")
+        return
+    _keep_as_surplus(book, leg, incident, outcome.provider_id, wanted_gone=not dropped)
+
+
+def _keep_as_surplus(book: Ledger, leg: Leg, incident: Incident, provider_alarm_id: str, *, wanted_gone: bool) -> None:
+    legs.lock_provider_id(book.session, leg.account_id, provider_alarm_id)
+    leg.outcome = "surplus"
+    leg.provider_alarm_id = provider_alarm_id
+    leg.status = Status.REQUESTED.value
+    leg.answered_at = book.now
+    book.session.flush()
+    words = "A second response exists for this incident: the provider answered an earlier request after all"
+    book.tell(incident, "surplus", words, leg=leg, effect=f"leg:{leg.id}:surplus", worse=True)
+    book.notice(incident.platform_id, f"leg:{leg.id}", "surplus", words, incident_id=incident.id)
+    legs.unpark(book, leg.account_id, provider_alarm_id)
+    if incident.cancel is not None and incident.cancel != "refused":
+        legs.send_cancel(book, leg, incident, surplus=True)
+    elif wanted_gone:
+        book.send(
+            Outbox(
+                lane=Lane.DISPATCH.value,
+                kind="cancel",
+                destination=f"account:{leg.account_id}",
+                platform_id=incident.platform_id,
+                account_id=leg.account_id,
+                incident_id=incident.id,
+                leg_id=leg.id,
+                priority=10,
+                sealed=book.box.seal({"pin": (book.details(incident).get("person") or {}).get("pin")}),
+                body={"surplus": True, "if_kept_is_active": True},
+            )
+        )
+
+
+def kept_is_active(deps: Deps, lease: Lease, surplus_leg_id: int) -> bool:
+    """Law 4: a surplus leg is cancelled by itself only when the kept one reads active and no authority was told."""
+
+    def load(session: Session) -> tuple[str, str] | None:
+        leg = session.get_one(Leg, surplus_leg_id)
+        live = legs.live_leg(session, leg.incident_id)
+        if leg.authorities or live is None or live.outcome != "accepted" or live.provider_alarm_id is None:
+            return None
+        return live.account_id, live.provider_alarm_id
+
+    kept = deps.record(load)
+    if kept is None:
+        return False
+    with deps.sessions() as session:
+        account = Ledger(session, deps).account(kept[0])
+    try:
+        reading = registry.get(account.provider).dispatch.read(calling.frame(deps, lease), account, kept[1])
+    except ReadFailed:
+        return False
+    return reading.active and not reading.completed

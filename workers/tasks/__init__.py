@@ -1,0 +1,1 @@
+"""Thin tasks: ids in, one call of the engine out. Their names are a wire contract."""

@@ -1,0 +1,22 @@
+"""Tasks of the lane `periodic`."""
+
+from __future__ import annotations
+
+from shared.domain.lanes import Lane
+from workers.app import app
+from workers.engine import beat
+from workers.process import engine, parts
+
+
+@app.task(name="periodic.drain")
+def drain() -> None:
+    """Run the duties that are due."""
+    engine(Lane.PERIODIC).answer_bell()
+
+
+@app.task(name="periodic.tick")
+def tick() -> None:
+    """What beat sends: proof that beat, broker and this lane are alive; then the duties that are due."""
+    with parts().sessions.begin() as session:
+        beat(session, "beat")
+    engine(Lane.PERIODIC).answer_bell()
