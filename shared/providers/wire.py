@@ -116,7 +116,7 @@ class Line:
     def about_to_send(self, sock: socket.socket) -> None:
         """The last step before the first byte: what happens before it is NotSent, what happens after is not."""
         with self._lock:
-            if self.expired or boot_time() >= self.connect_by:
+            if self.is_late():
                 raise NotSent("no connection in time")
             self._ends = self.deadline
         if self._before_send is not None:
@@ -129,6 +129,10 @@ class Line:
             raise NotSent("the deadline passed before the request was sent")
         sock.settimeout(left)
         self.sending = True
+
+    def is_late(self) -> bool:
+        """True when the connection did not stand in time; the watcher may be a moment behind the clock."""
+        return self.expired or boot_time() >= self.connect_by
 
     def _left(self) -> float:
         left = self.connect_by - boot_time()
@@ -204,10 +208,8 @@ class _TlsConnection(HTTPSConnection):
         except (OSError, ValueError) as error:
             certificate = isinstance(error, ssl.SSLCertVerificationError)
             reason = "the certificate is not valid" if certificate else "TLS failed"
-        if self._line.expired:
-            reason = "no connection in time"
         if reason:
-            raise NotSent(reason)
+            raise NotSent("no connection in time" if self._line.is_late() else reason)
         self._line.about_to_send(self.sock)
 
 

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from pathlib import Path
+from queue import Queue
 
 import pytest
 from cryptography import x509
@@ -180,17 +181,17 @@ def test_exception_carries_nothing_personal_when_an_answer_is_lost() -> None:
 
 def test_send_is_forbidden_when_before_send_raises() -> None:
     """Connected, not a byte sent, and the exception is the caller's own, also one that looks like network trouble."""
-    arrived: list[bytes] = []
+    arrived: Queue[bytes] = Queue()
     mine = ConnectionResetError("the lease is gone")
 
     def forbid() -> None:
         raise mine
 
-    with RawServer(lambda connection: arrived.append(read_request(connection))) as server:
+    with RawServer(lambda connection: arrived.put(read_request(connection))) as server:
         with pytest.raises(ConnectionResetError) as caught:
             post(server.url, before_send=forbid)
         assert caught.value is mine
-    assert (server.connections, arrived) == (1, [b""])
+        assert arrived.get(timeout=10) == b""
 
 
 def test_before_send_runs_once_when_the_request_is_sent() -> None:
@@ -203,10 +204,11 @@ def test_before_send_runs_once_when_the_request_is_sent() -> None:
 
 def test_nothing_is_sent_when_before_send_outlasts_the_deadline() -> None:
     """A slow commit must not be followed by a late send."""
-    arrived: list[bytes] = []
-    with RawServer(lambda connection: arrived.append(read_request(connection))) as server, pytest.raises(NotSent):
-        post(server.url, 0.3, before_send=lambda: time.sleep(0.5))
-    assert arrived == [b""]
+    arrived: Queue[bytes] = Queue()
+    with RawServer(lambda connection: arrived.put(read_request(connection))) as server:
+        with pytest.raises(NotSent):
+            post(server.url, 0.3, before_send=lambda: time.sleep(0.5))
+        assert arrived.get(timeout=10) == b""
 
 
 def test_tls_answers_when_the_certificate_is_known(authority: Path, server_tls: ssl.SSLContext) -> None:
