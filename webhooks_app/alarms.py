@@ -23,11 +23,12 @@ from shared.providers import registry
 from shared.store import reception
 from shared.store.reception import Coming, Opening, Seen, Situation
 from webhooks_app import door as doors
-from webhooks_app.auth import Principal, principal
+from webhooks_app.auth import principal
 from webhooks_app.bodies import AlarmBody
 from webhooks_app.database import DatabaseAway
 from webhooks_app.errors import FORBIDDEN, INVALID, Problem
 from webhooks_app.intake import json_body, parse
+from webhooks_app.principal import Principal
 
 log = structlog.get_logger(__name__)
 

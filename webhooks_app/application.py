@@ -23,7 +23,7 @@ from shared.store.engine import require_durable
 from webhooks_app import auth, docs_page, errors, openapi
 from webhooks_app.database import Database, DatabaseAway
 from webhooks_app.door import Door, door
-from webhooks_app.metrics import Figures
+from webhooks_app.figures import Figures
 from webhooks_app.routes import ROUTES, Route, View
 
 log = structlog.get_logger(__name__)

@@ -60,7 +60,8 @@ def _events(provider: Provider, hooked: Hooked, raw: bytes) -> list[Delivered]:
     try:
         provider.webhooks.verify(hooked.account, list(request.headers.items()), raw)
     except BadSignature:
-        raise Problem(UNAUTHENTICATED, "The delivery carries no valid signature or secret.") from None
+        headers = {"WWW-Authenticate": 'Webhook realm="tocsin"'}
+        raise Problem(UNAUTHENTICATED, "It carries no valid signature or secret.", headers=headers) from None
     except HookNotConfigured:
         detail = "No webhook secret is configured for this account, so nothing can be trusted."
         raise Problem(UNCONFIGURED, detail, headers={"Retry-After": UNCONFIGURED_RETRY_S}) from None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from flask import g, has_request_context
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -19,6 +20,8 @@ T = TypeVar("T")
 # libpq's own least time-out for a connect, in seconds.
 CONNECT_S = 2
 PAUSE_S = 0.1
+# A hold of nothing still gives a healthy server the time for its answer.
+LEAST_S = 0.5
 
 
 class DatabaseAway(Exception):
@@ -43,9 +46,9 @@ class Database:
 
         `again=False` is for work that must not be repeated once its commit was sent, whatever came of it.
         """
-        hold = self._hold_s if hold_s is None else hold_s
+        hold = self._left() if hold_s is None else hold_s
         deadline = time.monotonic() + hold
-        with patience(max(hold, 0.5)):
+        with patience(hold):
             while True:
                 started = time.monotonic()
                 committing = False
@@ -65,6 +68,14 @@ class Database:
                 if left <= PAUSE_S or (slow and left < CONNECT_S):
                     raise DatabaseAway
                 time.sleep(PAUSE_S)
+
+    def _left(self) -> float:
+        """What is left of the hold; all work of one request shares it."""
+        if not has_request_context():
+            return self._hold_s
+        if "database_deadline" not in g:
+            g.database_deadline = time.monotonic() + self._hold_s
+        return max(float(g.database_deadline) - time.monotonic(), LEAST_S)
 
     def close(self) -> None:
         """Give the connections back."""

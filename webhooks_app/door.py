@@ -13,9 +13,9 @@ from shared.domain.lanes import Lane
 from shared.doorbell import Bell
 from shared.providers.base import Account
 from shared.settings import Settings
-from webhooks_app.auth import Principal
 from webhooks_app.database import Database
-from webhooks_app.metrics import Figures
+from webhooks_app.figures import Figures
+from webhooks_app.principal import Principal
 
 V = TypeVar("V")
 
