@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -14,7 +14,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from shared.crypto import Box
-from shared.doorbell import Doorbell, Ringer
+from shared.domain.lanes import Lane
+from shared.doorbell import Doorbell, Ringer, Row
 from shared.settings import Settings
 from shared.store.engine import make_engine, make_sessions, require_durable
 from workers.tokens import StoredTokens
@@ -26,6 +27,13 @@ T = TypeVar("T")
 RECORD_PATIENCE_S = 120.0
 
 
+class Rings(Protocol):
+    """What rings soon, from a thread of its own."""
+
+    def ring(self, what: Lane | Row, *, force: bool = False) -> None:
+        """Announce work; never blocks and never raises."""
+
+
 @dataclass(frozen=True)
 class Deps:
     """The parts of a process. `sessions` makes short transactions; none is held across the network."""
@@ -34,7 +42,7 @@ class Deps:
     sessions: sessionmaker[Session]
     box: Box
     bell: Doorbell
-    ringer: Ringer
+    ringer: Rings
     tokens: StoredTokens
 
     def record(self, work: Callable[[Session], T], *, patience_s: float = RECORD_PATIENCE_S) -> T:

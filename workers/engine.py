@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import text
@@ -44,6 +45,24 @@ HANDLERS: dict[str, Callable[[Deps, Lease], None]] = {
 # While calls are in flight, new rows are looked for this often; a finished call looks at once.
 LOOK_AGAIN_S = 0.1
 SIGN_OF_LIFE_S = 1.0
+# A turn and the calls that it leaves in flight end well before the broker's visibility timeout (60 s): a task that
+# outlives it is delivered a second time, and under steady load the copies would fill the worker.
+TURN_S = 20.0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How long one answer to the bell may go on (`ends` on the monotonic clock), and how it keeps the bell."""
+
+    ends: float = float("inf")
+    renew: Callable[[], None] = lambda: None
+
+    def over(self) -> bool:
+        """True when no further lease may be taken in this turn."""
+        return time.monotonic() >= self.ends
+
+
+NO_TURN = Turn()
 
 
 class Engine:
@@ -59,7 +78,7 @@ class Engine:
             for_first_tries=max(1, threads // 4) if lane is Lane.DISPATCH else 0,
         )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=lane.value)
-        self._last_sign = 0.0
+        self._signs: dict[bool, float] = {}
 
     # -- rows of the outbox ----------------------------------------------------------------------------------------
 
@@ -77,19 +96,20 @@ class Engine:
                 return [] if lease is None else [lease]
 
         leases = self.slots.lease(take, want=1)
-        for lease in leases:
-            self._work(lease)
-        return bool(leases)
+        worked = bool(leases)
+        while leases:
+            self._work(leases[0])
+            leases = self.slots.lease(lambda room: self._take(room, 0.0), want=1)
+        return worked
 
-    def drain(self, *, overdue_s: float = 0.0, held: Callable[[], None] | None = None) -> int:
-        """Work what is due until nothing is; how many rows were leased. `held` is called while working."""
+    def drain(self, *, overdue_s: float = 0.0, turn: Turn = NO_TURN) -> int:
+        """Work what is due until nothing is; how many rows were leased."""
         running: set[Future[None]] = set()
         count = 0
         while True:
             self.sign_of_life(worked=False)
-            if held is not None:
-                held()
-            leases = self.slots.lease(lambda room: self._take(room, overdue_s))
+            turn.renew()
+            leases = [] if turn.over() else self.slots.lease(lambda room: self._take(room, overdue_s))
             count += len(leases)
             running |= {self._pool.submit(self._work, lease) for lease in leases}
             if not leases and not running:
@@ -126,20 +146,19 @@ class Engine:
 
     # -- the other lanes -------------------------------------------------------------------------------------------
 
-    def drain_lane(self, held: Callable[[], None] | None = None) -> int:
+    def drain_lane(self, turn: Turn = NO_TURN) -> int:
         """Work this engine's lane until nothing is due, whichever lane it is."""
         if self.lane is Lane.INTAKE:
-            return self._until_empty(lambda: intake.work_batch(self.deps), held)
+            return self._until_empty(lambda: intake.work_batch(self.deps), turn)
         if self.lane is Lane.PERIODIC:
-            return self._until_empty(lambda: jobs.work_due(self.deps), held)
-        return self.drain(held=held)
+            return self._until_empty(lambda: jobs.work_due(self.deps), turn)
+        return self.drain(turn=turn)
 
-    def _until_empty(self, work: Callable[[], int], held: Callable[[], None] | None) -> int:
+    def _until_empty(self, work: Callable[[], int], turn: Turn) -> int:
         total = 0
         while True:
-            if held is not None:
-                held()
-            count = work()
+            turn.renew()
+            count = 0 if turn.over() else work()
             self.sign_of_life(worked=count > 0)
             total += count
             if count == 0:
@@ -148,20 +167,23 @@ class Engine:
     def answer_bell(self) -> None:
         """Hold the bell, drain, let go, and look once more: a row behind a suppressed ring is always seen."""
         with self.deps.bell.hold(self.lane) as bell:
+            turn = Turn(time.monotonic() + TURN_S, bell.renew)
             while True:
-                self.drain_lane(bell.renew)
+                self.drain_lane(turn)
                 bell.let_go()
-                if self.drain_lane() == 0:
-                    return
+                if turn.over() or self.drain_lane(Turn(turn.ends)) == 0:
+                    break
+        if turn.over():
+            self.deps.ringer.ring(self.lane, force=True)  # under steady load somebody else goes on
 
     # -- signs of life ---------------------------------------------------------------------------------------------
 
     def sign_of_life(self, *, worked: bool) -> None:
         """Write this lane's heartbeat, at most once a second; `worked` also notes that the lane took a lease."""
         now = time.monotonic()
-        if now - self._last_sign < SIGN_OF_LIFE_S:
+        if now - self._signs.get(worked, 0.0) < SIGN_OF_LIFE_S:
             return
-        self._last_sign = now
+        self._signs[worked] = now
         try:
             with self.deps.sessions.begin() as session:
                 beat(session, f"worker:{self.lane.value}")

@@ -26,6 +26,8 @@ from workers.services.requests import build
 
 HOLD_S = 0.5
 SITE_WAIT_S = 10.0
+# A database that is away for longer costs the lease, and the row is taken up again.
+PLAN_PATIENCE_S = 10.0
 
 
 class NotNowError(Exception):
@@ -43,6 +45,7 @@ class Plan:
     provider: Provider | None = None
     request: DispatchRequest | None = field(default=None, repr=False)
     join: joining.Open | None = None
+    after_conflict: bool = False
 
 
 def create(deps: Deps, lease: Lease) -> None:
@@ -50,6 +53,10 @@ def create(deps: Deps, lease: Lease) -> None:
     plan = _commit(deps, lambda book: _plan(book, lease))
     if plan.action == "join" and plan.join is not None:
         if joining.try_join(deps, lease, plan.leg_id, plan.join):
+            return
+        if plan.after_conflict:
+            conflict = Permanent("conflict: the provider names an open response that no longer answers")
+            record(deps, lease, plan.leg_id, plan.incident_id, conflict, None)
             return
         plan = _commit(deps, lambda book: _plan(book, lease, may_join=False))
     if plan.action == "look":
@@ -59,9 +66,11 @@ def create(deps: Deps, lease: Lease) -> None:
 
 
 def _commit(deps: Deps, work: Callable[[Ledger], Plan]) -> Plan:
-    with deps.sessions.begin() as session:
+    def run(session: Session) -> tuple[Ledger, Plan]:
         book = Ledger(session, deps)
-        plan = work(book)
+        return book, work(book)
+
+    book, plan = deps.record(run, patience_s=PLAN_PATIENCE_S)
     ring(deps, book)
     return plan
 
@@ -110,7 +119,8 @@ def _plan(book: Ledger, lease: Lease, *, may_join: bool = True) -> Plan:
     if may_join and provider.lookup is not None:
         candidate = joining.open_at_site(book, leg)
         if candidate is not None:
-            return Plan("join", leg.id, incident.id, account, provider, request, candidate)
+            conflict = owned.last_error.startswith("conflict")
+            return Plan("join", leg.id, incident.id, account, provider, request, candidate, after_conflict=conflict)
     return Plan("send", leg.id, incident.id, account, provider, request)
 
 
@@ -261,8 +271,9 @@ def settle(book: Ledger, row: Outbox, leg: Leg, incident: Incident, outcome: Out
         release(row, book.now, book.in_seconds(delay))
         _stop_if_cancelled(book, row, leg, incident)
     elif isinstance(outcome, Permanent):
+        first_conflict = outcome.reason.startswith("conflict") and not row.last_error.startswith("conflict")
         row.last_error = outcome.reason[:500]
-        if outcome.reason.startswith("conflict") and joining.open_at_site(book, leg) is not None:
+        if first_conflict and joining.open_at_site(book, leg) is not None:
             leg.outcome = "pending"
             release(row, book.now)
             return
@@ -305,7 +316,12 @@ def decide_without_lookup(book: Ledger, leg: Leg, incident: Incident, row: Outbo
     """Send again for life safety, else hold for a person."""
     wanted = doubt.policy(Kind(incident.kind), book.platform(incident.platform_id).policies.get("create_unknown", {}))
     finish(row, book.now, "done", "outcome unknown")
-    if wanted is doubt.Policy.RESEND and incident.cancel is None and row.expires_at and row.expires_at > book.now:
+    if (
+        wanted is doubt.Policy.RESEND
+        and incident.cancel in (None, "refused")
+        and row.expires_at
+        and row.expires_at > book.now
+    ):
         legs.resend(book, incident, leg, why, expires_at=row.expires_at)
     else:
         legs.unconfirmed(book, incident, leg)

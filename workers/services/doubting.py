@@ -66,7 +66,9 @@ def _conclude(book: Ledger, row: Outbox, leg: Leg, incident: Incident, listing: 
         finish(row, book.now, "done", "found by look-up")
         legs.accept(book, leg, incident, found.provider_alarm_id, how="Response requested (found by look-up)")
         return
-    if listing is not None and listing.complete:
+    site = book.session.get(Site, leg.site_id) if leg.site_id is not None else None
+    can_match = site is not None and site.provider_site_id is not None
+    if listing is not None and listing.complete and can_match:
         leg.complete_lookups += 1
     assert leg.unknown_at is not None
     age = (book.now - leg.unknown_at).total_seconds()

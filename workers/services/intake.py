@@ -19,6 +19,8 @@ from workers.services.ledger import Ledger
 log = structlog.get_logger(__name__)
 
 AGAIN_IN_S = 1.0
+# Deadlocks and busy locks pass; with the database away for longer the lease runs out.
+WORK_PATIENCE_S = 2.0
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 
 
@@ -42,7 +44,7 @@ def work_batch(deps: Deps) -> int:
 
 
 def _work(deps: Deps, taken: list[Taken]) -> None:
-    with deps.sessions.begin() as session:
+    def work(session: Session) -> Ledger:
         book = Ledger(session, deps)
         _lock_all(book, [one.id for one in taken])
         for row in hold_rows(session, taken):
@@ -51,6 +53,9 @@ def _work(deps: Deps, taken: list[Taken]) -> None:
                 row.state = "done"
             row.worked_at = book.now
             row.lease_until = None
+        return book
+
+    book = deps.record(work, patience_s=WORK_PATIENCE_S)
     for what in book.rings():
         deps.ringer.ring(what)
 

@@ -26,7 +26,8 @@ _LEASE = text("""
     RETURNING name, token
 """)
 _DONE = text("""
-    UPDATE job SET lease_until = NULL, next_run_at = now() + make_interval(secs => every_s), last_error = CAST(:error AS text),
+    UPDATE job SET lease_until = NULL, next_run_at = now() + make_interval(secs => every_s),
+        last_error = CAST(:error AS text),
         last_done_at = CASE WHEN CAST(:error AS text) = '' THEN now() ELSE last_done_at END
     WHERE name = :name AND token = :token
 """)

@@ -79,7 +79,7 @@ def try_join(deps: Deps, lease: Lease, leg_id: int, candidate: Open) -> bool:
         own = session.get_one(Leg, leg_id, with_for_update=True, populate_existing=True)
         other = session.get_one(Leg, candidate.leg_id, with_for_update=True, populate_existing=True)
         still_open = other.outcome == "accepted" and other.cancel is None
-        if row is None or own.outcome != "pending" or not still_open or incident.cancel is not None:
+        if row is None or own.outcome != "pending" or not still_open or incident.cancel not in (None, "refused"):
             return None
         join(book, row, own, other, incident)
         return book

@@ -36,7 +36,7 @@ class Ledger:
         self.now: datetime = session.execute(select(func.now())).scalar_one()
         self._seen: dict[str, set[str]] = {}
         self._rows: list[Outbox] = []
-        self._lanes: set[Lane] = set()
+        self._asked: set[Lane | Row] = set()
         self._accounts: dict[str, Account] = {}
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -223,14 +223,16 @@ class Ledger:
         self._rows.append(row)
         return row
 
-    def ring(self, lane: Lane) -> None:
-        """Ring for a lane after the commit."""
-        self._lanes.add(lane)
+    def ring(self, what: Lane | Row) -> None:
+        """Ring for a lane, or for one row of `dispatch`, after the commit."""
+        self._asked.add(what)
 
     def rings(self) -> list[Lane | Row]:
         """What to ring for; call it after the commit, when the rows have their ids."""
-        lanes = {Lane(row.lane) for row in self._rows if row.lane != Lane.DISPATCH.value} | self._lanes
-        return [Row(row.kind, row.id) for row in self._rows if row.lane == Lane.DISPATCH.value] + sorted(lanes)
+        asked = set(self._asked)
+        for row in self._rows:
+            asked.add(Row(row.kind, row.id) if row.lane == Lane.DISPATCH.value else Lane(row.lane))
+        return sorted(asked, key=lambda what: isinstance(what, Lane))  # alarms first
 
     def wake_creates(self, site_id: int | None) -> None:
         """Make the creates that wait for this site due now, and ring for them."""
@@ -277,7 +279,13 @@ class Ledger:
                 opened_at=self.now,
                 next_at=self.now,
             )
-            .on_conflict_do_nothing(index_elements=["subject"], index_where=Notice.ended_at.is_(None))
+            .on_conflict_do_update(
+                index_elements=["subject"],
+                index_where=Notice.ended_at.is_(None),
+                # News is told again, also to those who have acknowledged what it was before.
+                set_={"kind": kind, "text": words, "acknowledged_at": None, "next_at": self.now},
+                where=Notice.kind != kind,
+            )
         )
 
     def end_notice(self, subject: str) -> None:

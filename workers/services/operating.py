@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from shared.domain.lanes import Lane
 from shared.domain.lifecycle import Status, ended
-from shared.store.models import Audit, Inbox, Incident, Notice, Outbox
+from shared.store.models import Audit, Inbox, Incident, Notice, Outbox, Site
 from shared.store.outbox import void_pending
 from workers.services import legs
 from workers.services.ledger import Ledger
@@ -42,6 +42,7 @@ def resend(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     """Send anew by a named person; a valid cancel forbids it, and so does a response that is on its way."""
     incident = _incident(book, row)
     by = _named(book, incident, body, "resend")
+    _resolve_site(book, incident)
     refused = _no_resend(book, incident)
     if refused is not None:
         book.tell(incident, "resend_refused", f"Resend by {by} refused: {refused}", source="operator")
@@ -61,6 +62,17 @@ def resend(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     fresh = legs.open_leg(book, incident, expires_at=until, possible_double=incident.possible_double)
     book.move(incident, Status.REQUESTING)
     book.tell(incident, "resend", f"Sent again by {by}", source="operator", leg=fresh)
+
+
+def _resolve_site(book: Ledger, incident: Incident) -> None:
+    """The site may have been saved since the alarm failed for want of it."""
+    if incident.site_ref is None or incident.site_id is not None:
+        return
+    site = book.session.scalar(
+        select(Site).where(Site.platform_id == incident.platform_id, Site.reference == incident.site_ref)
+    )
+    if site is not None:
+        incident.site_id, incident.account_id = site.id, site.account_id
 
 
 def _no_resend(book: Ledger, incident: Incident) -> str | None:

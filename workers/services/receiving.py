@@ -9,6 +9,7 @@ from sqlalchemy import text, update
 from shared.domain.kinds import RULES, Kind
 from shared.domain.lanes import Lane
 from shared.domain.lifecycle import Status
+from shared.doorbell import Row
 from shared.providers import registry
 from shared.store.models import Inbox, Incident, Outbox, Site
 from shared.store.outbox import add_single
@@ -85,9 +86,10 @@ def _register_first(book: Ledger, incident: Incident) -> None:
         .returning(Outbox.id)
         .execution_options(synchronize_session=False)
     ).first()
-    if moved is None:
+    row_id = moved.id if moved is not None else None
+    if row_id is None:
         site.sync_state = "pending"
-        add_single(
+        row_id = add_single(
             book.session,
             kind="site",
             destination=f"account:{account.id}",
@@ -97,7 +99,8 @@ def _register_first(book: Ledger, incident: Incident) -> None:
             single=f"site:{site.id}",
             **values,
         )
-    book.ring(Lane.DISPATCH)
+    if row_id is not None:
+        book.ring(Row("site", row_id))
 
 
 def further(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
