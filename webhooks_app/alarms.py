@@ -195,7 +195,7 @@ def _repeat(now: Situation, alarm: Alarm, services: frozenset[str]) -> Repeat | 
     body = alarm.body
     if now.newest is not None:
         newest = now.newest
-        known = Known(Kind(newest.kind), Status(newest.status), newest.test, newest.services)
+        known = Known(Kind(newest.kind), Status(newest.status), newest.test, newest.services, newest.cancelling)
     else:  # the incident is no longer kept, its keys still are
         known = Known(body.kind, Status.CLOSED, body.test, services)
     same_bytes = now.seen.get(alarm.bytes_key)
@@ -222,7 +222,7 @@ def _same(now: Situation, alarm: Alarm) -> Taken:
 
 
 def _alive(now: Situation) -> bool:
-    return now.newest is not None and not ended(Status(now.newest.status))
+    return now.newest is not None and not ended(Status(now.newest.status)) and not now.newest.cancelling
 
 
 def _opening(now: Situation, alarm: Alarm, services: frozenset[str]) -> Opening:

@@ -28,14 +28,14 @@ def lines(
     contacts: Sequence[Mapping[str, Any]],
     possible_double: bool,
 ) -> tuple[tuple[str, str], ...]:
-    """The labelled lines of an alarm: kind, zone, message, contacts, gate, references, TEST."""
+    """The labelled lines of an alarm; a provider that has little room cuts at the end."""
     device = details.get("device") or {}
     found: list[tuple[str, str]] = []
     if test:
         found.append(("TEST", "this is a test, send nobody"))
     if possible_double:
         found.append(("NOTE", "possible repeat of a request whose answer was lost"))
-    found.append(("ALARM", RULES[kind].words))
+    found += [("ALARM", RULES[kind].words), ("REF", incident_ref)]
     found += [(label, str(details.get(key) or "")) for label, key in (("ZONE", "zone"), ("MESSAGE", "message"))]
     found.append(("DEVICE", " ".join(str(device.get(key) or "") for key in ("name", "attribute", "value"))))
     if site is not None:
@@ -47,5 +47,4 @@ def lines(
     person = details.get("person") or {}
     if person and not person.get("phone_verified_at"):
         found.append(("PHONE", "the caller's phone number is not verified"))
-    found.append(("REF", incident_ref))
     return tuple((label, clean(text)) for label, text in found if clean(text))

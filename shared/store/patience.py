@@ -50,4 +50,8 @@ def make_patient(engine: Engine) -> None:
 
     @event.listens_for(engine, "do_connect")
     def _connect(dialect: Any, record: Any, cargs: tuple[Any, ...], cparams: dict[str, Any]) -> PatientConnection:
+        deadline = _deadline.get()
+        if deadline is not None and time.monotonic() >= deadline:
+            # A pooled connection took all the patience; the pool would now go on to make a new one.
+            raise OperationalError("no time is left to connect")
         return PatientConnection.connect(*cargs, **cparams)

@@ -14,6 +14,7 @@ _SITUATION = text("""
     SELECT p.policies,
            s.id AS site_id, s.account_id AS site_account_id,
            i.id AS incident_id, i.generation, i.kind, i.status, i.test, i.services,
+           i.cancel IN ('requested', 'confirmed') AS cancelling,
            i.account_id AS incident_account_id,
            (SELECT jsonb_object_agg(k.key, jsonb_build_array(
                 k.incident_id, extract(epoch FROM clock_timestamp() - k.seen_at),
@@ -100,6 +101,7 @@ class Newest:
     status: str
     test: bool
     services: frozenset[str]
+    cancelling: bool
     account_id: str | None
 
 
@@ -186,6 +188,7 @@ def situation(
             status=row.status,
             test=row.test,
             services=frozenset(row.services),
+            cancelling=bool(row.cancelling),
             account_id=row.incident_account_id,
         )
     seen = {key: Seen(found[0], float(found[1]), found[2]) for key, found in (row.seen or {}).items()}

@@ -39,7 +39,7 @@ _UNDELIVERED = text("""
     ON CONFLICT (subject) WHERE ended_at IS NULL DO NOTHING
 """)
 _REMATCH = text("""
-    UPDATE inbox i SET state = 'pending', next_attempt_at = now()
+    UPDATE inbox i SET state = 'pending', attempts = 1, next_attempt_at = now()
     WHERE i.state = 'parked' AND EXISTS (
         SELECT 1 FROM dispatch d WHERE d.account_id = i.account_id AND d.provider_alarm_id = i.subject)
 """)

@@ -87,7 +87,9 @@ def _find(book: Ledger, leg: Leg, listing: Listing) -> doubt.Candidate | None:
     site = book.session.get(Site, leg.site_id) if leg.site_id is not None else None
     if site is None or site.provider_site_id is None or leg.sending_at is None:
         return None
-    candidates = [doubt.Candidate(a.provider_alarm_id, a.site_provider_id, a.created_at) for a in listing.alarms]
+    candidates = [
+        doubt.Candidate(a.provider_alarm_id, a.site_provider_id, a.created_at) for a in listing.alarms if a.active
+    ]
     ids = [candidate.provider_alarm_id for candidate in candidates]
     known = set(
         book.session.scalars(

@@ -140,8 +140,11 @@ def _settle(
         return book
     # A note that may have arrived is not repeated: the responder would read it twice.
     finish(row, book.now, "done", "" if isinstance(outcome, Accepted) else outcome.reason[:500])
+    leg = session.get_one(Leg, message.leg_id)
     if message.operator:
-        _tell_operator(book, incident, session.get_one(Leg, message.leg_id), outcome)
+        _tell_operator(book, incident, leg, outcome)
+    elif row.sealed is not None and not isinstance(outcome, Accepted):
+        book.tell(incident, "event_not_sent", f"A further signal was not sent on: {outcome.reason}", leg=leg)
     return book
 
 

@@ -124,6 +124,7 @@ def unpark(book: Ledger, account_id: str, provider_alarm_id: str) -> None:
     )
     for row in parked:
         row.state = "pending"
+        row.attempts = 1
         row.next_attempt_at = book.now
     if parked:
         book.ring(Lane.INTAKE)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text, update
 
-from shared.domain.kinds import RULES, Kind
+from shared.domain.kinds import RULES, Kind, services_for
 from shared.domain.lanes import Lane
-from shared.domain.lifecycle import Status
+from shared.domain.lifecycle import Status, ended
 from shared.doorbell import Row
 from shared.providers import registry
 from shared.store.models import Inbox, Incident, Outbox, Site
@@ -19,11 +21,15 @@ from workers.services.requests import build
 
 
 def alarm(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
-    """Decide on a new incident: recorded, failed at once, or on its way."""
+    """Work a new incident, once."""
     assert row.incident_id is not None
     incident = book.incident(row.incident_id)
-    if incident.status != Status.RECEIVED.value:
-        return
+    if incident.status == Status.RECEIVED.value:
+        decide(book, incident)
+
+
+def decide(book: Ledger, incident: Incident) -> None:
+    """Recorded, failed at once, or on its way."""
     book.tell(incident, "received", _received_words(incident), source=incident.origin)
     if incident.cancel in ("requested", "confirmed"):
         return
@@ -107,11 +113,44 @@ def further(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     """News of a living incident: on its timeline, and on to whoever responds."""
     assert row.incident_id is not None
     incident = book.incident(row.incident_id)
+    over = ended(Status(incident.status)) or incident.cancel in ("requested", "confirmed")
+    if over and body.get("folded"):
+        _successor(book, row, incident, body)
+        return
     kind = RULES[Kind(body.get("kind") or incident.kind)].words
     zone = f", zone {body['zone']}" if body.get("zone") else ""
     sent_on = send_on(book, incident, body)
     tail = "sent on to the responders" if sent_on is None else sent_on
     book.tell(incident, "event", f"Further signal: {kind}{zone}; {tail}", source=incident.origin)
+
+
+def _successor(book: Ledger, row: Inbox, former: Incident, body: dict[str, Any]) -> None:
+    """It was news of a living incident when it came, and that one ended meanwhile: a person comes all the same."""
+    kind = Kind(body["kind"])
+    policies = book.platform(former.platform_id).policies
+    incident = Incident(
+        id=f"inc_{uuid.uuid4().hex}",
+        platform_id=former.platform_id,
+        incident_ref=former.incident_ref,
+        generation=former.generation + 1,
+        predecessor_id=former.id,
+        account_id=former.account_id,
+        site_id=former.site_id,
+        site_ref=former.site_ref,
+        kind=kind.value,
+        services=sorted(services_for(kind, policies.get("dispatch_kinds", {}))),
+        origin=body.get("origin") or former.origin,
+        test=bool(body.get("test")),
+        details=book.box.seal(body),
+        status=Status.RECEIVED.value,
+        moments={},
+        seq=0,
+        occurred_at=datetime.fromisoformat(body["occurred_at"]) if body.get("occurred_at") else row.received_at,
+        received_at=row.received_at,
+    )
+    book.session.add(incident)
+    book.session.flush()
+    decide(book, incident)
 
 
 def send_on(book: Ledger, incident: Incident, body: dict[str, Any]) -> str | None:

@@ -335,7 +335,7 @@ def upgrade() -> None:
         "inbox",
         ["account_id", "digest"],
         unique=True,
-        postgresql_where=sa.text("event_id IS NULL AND source = 'webhook' AND state = 'pending'"),
+        postgresql_where=sa.text("event_id IS NULL AND source = 'webhook' AND state = 'pending' AND attempts = 0"),
     )
     op.create_table(
         "outbox",
@@ -507,7 +507,7 @@ def downgrade() -> None:
     op.drop_index(
         "uq_inbox_unworked_digest",
         table_name="inbox",
-        postgresql_where=sa.text("event_id IS NULL AND source = 'webhook' AND state = 'pending'"),
+        postgresql_where=sa.text("event_id IS NULL AND source = 'webhook' AND state = 'pending' AND attempts = 0"),
     )
     op.drop_index("ix_inbox_stream", table_name="inbox", postgresql_where=sa.text("state = 'pending'"))
     op.drop_index(

@@ -40,13 +40,14 @@ class Inbox(Base):
 
     __table_args__ = (
         UniqueConstraint("account_id", "event_id"),
-        # A sender without event ids: equal bodies collapse only while the earlier one is unworked.
+        # A sender without event ids: equal bodies collapse only while the earlier one is unworked. A row that was
+        # worked once never comes back into this index, so that a parked one can always become pending again.
         Index(
             "uq_inbox_unworked_digest",
             "account_id",
             "digest",
             unique=True,
-            postgresql_where=text("event_id IS NULL AND source = 'webhook' AND state = 'pending'"),
+            postgresql_where=text("event_id IS NULL AND source = 'webhook' AND state = 'pending' AND attempts = 0"),
         ),
         Index("ix_inbox_due", "priority", "id", postgresql_where=text("state = 'pending'")),
         Index("ix_inbox_stream", "stream", "id", postgresql_where=text("state = 'pending'")),
