@@ -68,9 +68,13 @@ NO_TURN = Turn()
 class Engine:
     """Drains one lane in one process."""
 
-    def __init__(self, deps: Deps, lane: Lane, threads: int) -> None:
-        """`threads` calls at most are in flight at once; half of them at most to one destination."""
+    def __init__(self, deps: Deps, lane: Lane, threads: int, *, name: str = "worker") -> None:
+        """`threads` calls at most are in flight at once; half of them at most to one destination.
+
+        `name` signs its heartbeats: the watchman's work must not look like life in a lane of dead workers.
+        """
         self.deps = deps
+        self.name = name
         self.lane = lane
         self.slots = Slots(
             threads,
@@ -95,21 +99,22 @@ class Engine:
                 lease = lease_row(session, row_id, self.deps.settings.lease_s(), boot_time())
                 return [] if lease is None else [lease]
 
+        turn = Turn(time.monotonic() + TURN_S)
         leases = self.slots.lease(take, want=1)
         worked = bool(leases)
         while leases:
             self._work(leases[0])
-            leases = self.slots.lease(lambda room: self._take(room, 0.0), want=1)
+            leases = [] if turn.over() else self.slots.lease(lambda room: self._take(room, 0.0), want=1)
         return worked
 
-    def drain(self, *, overdue_s: float = 0.0, turn: Turn = NO_TURN) -> int:
-        """Work what is due until nothing is; how many rows were leased."""
+    def drain(self, *, overdue_s: Callable[[], float] = lambda: 0.0, turn: Turn = NO_TURN) -> int:
+        """Work what is due (and could have been leased for `overdue_s`) until nothing is; how many rows were leased."""
         running: set[Future[None]] = set()
         count = 0
         while True:
             self.sign_of_life(worked=False)
             turn.renew()
-            leases = [] if turn.over() else self.slots.lease(lambda room: self._take(room, overdue_s))
+            leases = [] if turn.over() else self.slots.lease(lambda room: self._take(room, overdue_s()))
             count += len(leases)
             running |= {self._pool.submit(self._work, lease) for lease in leases}
             if not leases and not running:
@@ -186,8 +191,8 @@ class Engine:
         self._signs[worked] = now
         try:
             with self.deps.sessions.begin() as session:
-                beat(session, f"worker:{self.lane.value}")
-                if worked:
+                beat(session, f"{self.name}:{self.lane.value}")
+                if worked and self.name == "worker":
                     beat(session, f"lane:{self.lane.value}")
         except Exception as error:  # noqa: BLE001 - the sign is not worth the work
             log.warning("engine.no_sign", error=type(error).__name__)

@@ -27,6 +27,8 @@ EVERY_S = 0.5
 RING_BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0)
 PAST_HELD_BELL_S = 2.0
 AUDIT_EVERY_S = 10.0
+# For this long after it had to work the inbox itself, the watchman waits for nobody in `dispatch` either.
+ALONE_S = 2.0
 
 # Per lane: how many rows are due and not leased, for how long the oldest, and how long ago the lane took a lease.
 _SURVEY = text("""
@@ -67,11 +69,12 @@ class Watchman:
     rung: dict[Lane, Ringing] = field(default_factory=dict)
     acting: dict[Lane, Future[int]] = field(default_factory=dict)
     audited_at: float = 0.0
+    worked_intake_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         """Engines and threads of its own: nobody else's trouble holds it up."""
         threads = self.deps.settings.watchman_threads
-        self.engines = {lane: Engine(self.deps, lane, threads) for lane in Lane}
+        self.engines = {lane: Engine(self.deps, lane, threads, name="watchman") for lane in Lane}
         self.pool = ThreadPoolExecutor(len(Lane) + 1, thread_name_prefix="watchman")
         self.pinging: Future[None] | None = None
 
@@ -87,7 +90,7 @@ class Watchman:
                 continue
             self._ring(lane, float(row.waiting_s))
             if self._must_act(lane, float(row.waiting_s), float(row.idle_s)):
-                self._act(lane)
+                self.acting[lane] = self.pool.submit(self._work, lane)
         self._audit()
 
     def _ring(self, lane: Lane, waiting_s: float) -> None:
@@ -99,40 +102,40 @@ class Watchman:
         state.times += 1
 
     def _must_act(self, lane: Lane, waiting_s: float, idle_s: float) -> bool:
-        patience = self.deps.settings.watchman_patience_s
-        busy = lane in self.acting and not self.acting[lane].done()
-        if busy or waiting_s < patience:
+        if lane in self.acting and not self.acting[lane].done():
             return False
-        return lane is Lane.DISPATCH or idle_s >= patience
+        if lane is Lane.DISPATCH:
+            return waiting_s >= self._patience()
+        return min(waiting_s, idle_s) >= self.deps.settings.watchman_patience_s
 
-    def _act(self, lane: Lane) -> None:
-        log.warning("watchman.acts", lane=lane.value)
-        self.acting[lane] = self.pool.submit(self._work, lane)
+    def _patience(self) -> float:
+        """Seconds that a create or cancel may lie before it is worked here; none while nobody answers intake's bell."""
+        alone = time.monotonic() - self.worked_intake_at < ALONE_S
+        return 0.0 if alone else self.deps.settings.watchman_patience_s
 
     def _work(self, lane: Lane) -> int:
-        patience = self.deps.settings.watchman_patience_s if lane is Lane.DISPATCH else 0.0
         engine = self.engines[lane]
-        done = engine.drain(overdue_s=patience) if lane is Lane.DISPATCH else engine.drain_lane()
-        if lane is Lane.INTAKE and done:
-            # Nobody answered the bell of intake: its creates shall not wait for somebody to answer theirs.
-            done += self.engines[Lane.DISPATCH].drain()
-        if done:
-            self.deps.record(lambda session: count_watchman_acts(session, done))
+        done = engine.drain(overdue_s=self._patience) if lane is Lane.DISPATCH else engine.drain_lane()
+        if not done:
+            return 0
+        log.warning("watchman.acted", lane=lane.value, rows=done)
+        if lane is Lane.INTAKE:
+            self.worked_intake_at = time.monotonic()
+        self.deps.record(lambda session: count_watchman_acts(session, done))
         return done
 
     def _audit(self) -> None:
         """Ping the outside heartbeat, but only when no alarm waits for longer than its limit: silence pages someone."""
-        url = self.deps.settings.heartbeat_url
         now = time.monotonic()
-        if not url or now - self.audited_at < AUDIT_EVERY_S or (self.pinging and not self.pinging.done()):
+        if now - self.audited_at < AUDIT_EVERY_S or (self.pinging and not self.pinging.done()):
             return
         self.audited_at = now
         with self.deps.sessions() as session:
             unserved = oldest_unserved_s(session)
         if unserved > self.deps.settings.told_after_s:
             log.warning("watchman.audit", oldest_unserved_s=round(unserved))
-            return
-        self.pinging = self.pool.submit(_ping, url)
+        elif self.deps.settings.heartbeat_url:
+            self.pinging = self.pool.submit(_ping, self.deps.settings.heartbeat_url)
 
 
 def _ping(url: str) -> None:

@@ -6,7 +6,7 @@ import random
 import uuid
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from shared.clock import utc_now
@@ -21,6 +21,8 @@ from workers.services.ledger import Ledger
 from workers.services.writing_back import platform_endpoint
 
 BUNDLE = 200
+# Which count of a notice says up to which telling this way has taken it.
+HEARD = {"notice": "heard_by_platform", "escalation": "heard_by_escalation"}
 
 
 def escalation_endpoint(deps: Deps, platform: Platform) -> Endpoint | None:
@@ -37,13 +39,12 @@ def escalation_endpoint(deps: Deps, platform: Platform) -> Endpoint | None:
 
 
 def announce(deps: Deps, lease: Lease) -> None:
-    """Deliver one bundle: the notices of a platform that are open at this moment."""
+    """Deliver one bundle: what this address has not taken yet of the notices that are open at this moment."""
     with deps.sessions() as session:
         row = session.get_one(Outbox, lease.id)
         platform = session.get_one(Platform, row.platform_id)
-        to_platform = row.kind == "notice"
-        endpoint = platform_endpoint(deps, platform) if to_platform else escalation_endpoint(deps, platform)
-        notices = _open_notices(session, platform.id)
+        endpoint = (platform_endpoint if row.kind == "notice" else escalation_endpoint)(deps, platform)
+        notices = _unheard(session, platform.id, row.kind)
         body = {
             "id": f"nt_{uuid.uuid4().hex}",
             "event": "notices",
@@ -55,10 +56,10 @@ def announce(deps: Deps, lease: Lease) -> None:
     outcome: Outcome = Accepted()
     if notices and endpoint is not None and endpoint.url:
         outcome = deliver(endpoint, str(body["id"]), body, utc_now(), calling.deadline(deps, lease))
-    deps.record(lambda session: _settle(session, deps, lease, outcome))
+    deps.record(lambda session: _settle(session, deps, lease, outcome, notices))
 
 
-def _open_notices(session: Session, platform_id: str) -> list[dict[str, Any]]:
+def _unheard(session: Session, platform_id: str, way: str) -> list[dict[str, Any]]:
     rows = session.execute(
         select(Notice, Incident.incident_ref, Incident.status, Incident.kind)
         .outerjoin(Incident, Incident.id == Notice.incident_id)
@@ -66,7 +67,7 @@ def _open_notices(session: Session, platform_id: str) -> list[dict[str, Any]]:
             Notice.platform_id == platform_id,
             Notice.ended_at.is_(None),
             Notice.acknowledged_at.is_(None),
-            Notice.told > 0,
+            Notice.told > getattr(Notice, HEARD[way]),
         )
         .order_by(Notice.opened_at)
         .limit(BUNDLE)
@@ -87,14 +88,22 @@ def _open_notices(session: Session, platform_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def _settle(session: Session, deps: Deps, lease: Lease, outcome: Outcome) -> None:
+def _settle(session: Session, deps: Deps, lease: Lease, outcome: Outcome, notices: list[dict[str, Any]]) -> None:
     row = fenced(session, lease)
     if row is None:
         return
     book = Ledger(session, deps)
     row.attempts += 1
-    if isinstance(outcome, Accepted):
-        finish(row, book.now, "done")
+    if not isinstance(outcome, Accepted):
+        row.last_error = outcome.reason[:500]
+        release(row, book.now, book.in_seconds(retry.escalation_delay(row.attempts, random.random())))  # noqa: S311
         return
-    row.last_error = outcome.reason[:500]
-    release(row, book.now, book.in_seconds(retry.escalation_delay(row.attempts, random.random())))  # noqa: S311 - jitter
+    if notices:
+        heard = [{"id": notice["notice_id"], HEARD[row.kind]: notice["told"]} for notice in notices]
+        session.execute(update(Notice), heard)
+    assert row.platform_id is not None
+    if notices and _unheard(session, row.platform_id, row.kind):  # told again meanwhile, or more than one bundle
+        row.attempts = 0
+        release(row, book.now)
+        return
+    finish(row, book.now, "done")

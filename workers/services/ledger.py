@@ -283,7 +283,14 @@ class Ledger:
                 index_elements=["subject"],
                 index_where=Notice.ended_at.is_(None),
                 # News is told again, also to those who have acknowledged what it was before.
-                set_={"kind": kind, "text": words, "acknowledged_at": None, "next_at": self.now},
+                set_={
+                    "kind": kind,
+                    "text": words,
+                    "once": once,
+                    "acknowledged_at": None,
+                    "acknowledged_by": None,
+                    "next_at": self.now,
+                },
                 where=Notice.kind != kind,
             )
         )

@@ -16,6 +16,8 @@ from workers.services.ledger import Ledger
 log = structlog.get_logger(__name__)
 
 ERRORS_BEFORE_DEAD = 8
+# A notice raises no notice (law 13); the next telling makes a new row.
+TELLING = ("notice", "escalation")
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 
 
@@ -73,7 +75,7 @@ def _end(session: Session, deps: Deps, lease: Lease, why: str) -> None:
             legs.unconfirmed(book, incident, leg)
         elif leg.outcome == "pending":
             legs.fail(book, incident, why, leg=leg)
-    if owned.platform_id is not None:
+    if owned.platform_id is not None and owned.kind not in TELLING:
         book.notice(
             owned.platform_id,
             f"outbox:{owned.id}",

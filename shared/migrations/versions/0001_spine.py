@@ -81,6 +81,8 @@ def upgrade() -> None:
         sa.Column("opened_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("next_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("told", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("heard_by_platform", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("heard_by_escalation", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("once", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("acknowledged_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("acknowledged_by", sa.String(), nullable=True),

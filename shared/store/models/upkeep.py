@@ -50,7 +50,10 @@ class Notice(Base):
     text: Mapped[str]
     opened_at: Mapped[Stamped]
     next_at: Mapped[Stamped]
+    # How often it was told, and up to which telling each of the two ways has taken it.
     told: Mapped[int] = mapped_column(server_default=sql("0"))
+    heard_by_platform: Mapped[int] = mapped_column(server_default=sql("0"))
+    heard_by_escalation: Mapped[int] = mapped_column(server_default=sql("0"))
     once: Mapped[bool] = mapped_column(server_default=sql("false"))
     acknowledged_at: Mapped[Moment | None]
     acknowledged_by: Mapped[str | None]
