@@ -22,6 +22,8 @@ CONNECT_S = 2
 PAUSE_S = 0.1
 # A hold of nothing still gives a healthy server the time for its answer.
 LEAST_S = 0.5
+# After a hold in vain, requests that queued behind it are told at once for this long; then somebody tries again.
+AWAY_S = 0.5
 
 
 class DatabaseAway(Exception):
@@ -31,7 +33,7 @@ class DatabaseAway(Exception):
 class Database:
     """The door's Postgres. Nothing here waits longer than `hold_s`, frozen servers included.
 
-    A connect may add up to CONNECT_S when the server comes back and stops again within the hold.
+    A connect may add up to CONNECT_S when the server comes back and freezes within the hold.
     """
 
     def __init__(self, database_url: str, *, hold_s: float, pool_size: int) -> None:
@@ -40,34 +42,50 @@ class Database:
         make_patient(self.engine)
         self._sessions = make_sessions(self.engine)
         self._hold_s = hold_s
+        self._served_at = 0.0
+        self._away_until = 0.0
 
     def run(self, work: Callable[[Session], T], *, hold_s: float | None = None, again: bool = True) -> T:
         """Do `work` in one transaction and commit. Raises DatabaseAway when the hold is over.
 
         `again=False` is for work that must not be repeated once its commit was sent, whatever came of it.
         """
+        began = time.monotonic()
+        if began < self._away_until:
+            raise DatabaseAway
         hold = self._left() if hold_s is None else hold_s
-        deadline = time.monotonic() + hold
-        with patience(hold):
-            while True:
-                started = time.monotonic()
-                committing = False
-                try:
-                    with self._sessions() as session:
-                        done = work(session)
-                        committing = True
-                        session.commit()
-                        return done
-                except (OperationalError, InterfaceError, PoolTimeoutError, DBAPIError) as error:
-                    if not _passes(error):
-                        raise
-                    if committing and not again:
-                        raise DatabaseAway from None
-                slow = time.monotonic() - started > 1.0
-                left = deadline - time.monotonic()
-                if left <= PAUSE_S or (slow and left < CONNECT_S):
-                    raise DatabaseAway
-                time.sleep(PAUSE_S)
+        try:
+            with patience(hold):
+                done = self._persist(work, began + hold, again=again)
+        except DatabaseAway:
+            # Others were served meanwhile: then it is this work that waits, and not the database that is away.
+            if self._served_at < began:
+                self._away_until = time.monotonic() + AWAY_S
+            raise
+        self._served_at, self._away_until = time.monotonic(), 0.0
+        return done
+
+    def _persist(self, work: Callable[[Session], T], deadline: float, *, again: bool) -> T:
+        """Try until it is done or the deadline has passed."""
+        while True:
+            started = time.monotonic()
+            committing = False
+            try:
+                with self._sessions() as session:
+                    done = work(session)
+                    committing = True
+                    session.commit()
+                    return done
+            except (PoolTimeoutError, DBAPIError) as error:
+                if not _passes(error):
+                    raise
+                if committing and not again:
+                    raise DatabaseAway from None
+            slow = time.monotonic() - started > 1.0
+            left = deadline - time.monotonic()
+            if left <= PAUSE_S or (slow and left < CONNECT_S):
+                raise DatabaseAway
+            time.sleep(PAUSE_S)
 
     def _left(self) -> float:
         """What is left of the hold; all work of one request shares it."""

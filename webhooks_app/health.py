@@ -6,6 +6,7 @@ import redis
 from flask import Response, jsonify
 from sqlalchemy.orm import Session
 
+from shared.domain.lanes import Lane
 from shared.store import upkeep_reading
 from shared.store.engine import UnsafeDatabase, require_durable
 from webhooks_app import door as doors
@@ -13,9 +14,9 @@ from webhooks_app.database import DatabaseAway
 from webhooks_app.door import Door
 
 PROBE_S = 1.0
-# Workers write a sign of life every few seconds; beat only rings, so it may be quiet for longer.
+# Beat rings every lane every ten seconds, and whoever answers writes a sign of life.
 QUIET_S = 30.0
-EXPECTED = ("worker", "watchman", "beat")
+EXPECTED = (*(f"worker:{lane.value}" for lane in Lane), "watchman", "beat")
 
 
 def healthz() -> Response:
@@ -61,7 +62,7 @@ def _quiet(ages: dict[str, float]) -> list[str]:
     for expected in EXPECTED:
         own = [age for name, age in ages.items() if name.startswith(expected)]
         if not own or min(own) > QUIET_S:
-            found.append(f"heartbeat: no {expected} gave a sign of life within {QUIET_S:.0f} s")
+            found.append(f"heartbeat: {expected} gave no sign of life within {QUIET_S:.0f} s")
     return found
 
 

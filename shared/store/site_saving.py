@@ -102,7 +102,7 @@ def save(session: Session, platform_id: str, wanted: Wanted, box: Box) -> Saved:
 
 def _unchanged(site: Site, wanted: Wanted, box: Box) -> bool:
     """True when nothing differs and the provider was not left behind by a failure."""
-    if site.account_id != wanted.account_id or site.sync_state == "failed":
+    if site.account_id != wanted.account_id or site.sync_state in ("failed", "conflict"):
         return False
     if wanted.listed != (site.sync_state != "local"):
         return False

@@ -211,15 +211,15 @@ def test_docs_page_loads_nothing(stage: Stage) -> None:
 
 def test_ready_warns_of_what_is_missing(stage: Stage) -> None:
     """Ready all the same: alarms can be kept."""
-    stage.change("INSERT INTO heartbeat (name) VALUES ('watchman@x') ON CONFLICT (name) DO UPDATE SET at = now()")
+    stage.change("INSERT INTO heartbeat (name) VALUES ('watchman_loop') ON CONFLICT (name) DO UPDATE SET at = now()")
     answer = stage.get("/readyz")
 
     assert (answer.status_code, answer.json["status"]) == (200, "ready")
     warnings = " ".join(answer.json["warnings"])
     assert "TOCSIN_ESCALATION_URL" in warnings
-    assert "no beat" in warnings
+    assert "beat gave no sign" in warnings
     assert "redis" not in warnings
-    assert "no watchman" not in warnings
+    assert "watchman gave" not in warnings
     assert stage.get("/healthz").json == {"status": "ok"}
 
 
