@@ -40,8 +40,3 @@ def heartbeat_ages(session: Session) -> dict[str, float]:
     """Seconds since each process's last sign of life."""
     rows = session.execute(text("SELECT name, extract(epoch FROM now() - at) FROM heartbeat")).all()
     return {name: float(age) for name, age in rows}
-
-
-def platforms_without_escalation(session: Session) -> int:
-    """How many platforms name no escalation address of their own."""
-    return session.execute(text("SELECT count(*) FROM platform WHERE escalation_url = ''")).scalar_one()
