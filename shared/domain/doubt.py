@@ -65,11 +65,14 @@ def adoptable(
     return min(ours, key=lambda found: (found.created_at, found.provider_alarm_id), default=None)
 
 
-def after_lookup(complete_lookups: int, unknown_for_s: float, wanted: Policy) -> Next:
-    """Send again when three complete listings found none; without one for 60 s the kind's policy decides."""
+def after_lookup(complete_lookups: int, unknown_for_s: float, wanted: Policy, *, listed: bool) -> Next:
+    """Send again when three complete listings found none; while none comes, after 60 s the kind's policy decides.
+
+    `listed`: this look gave a complete listing, so that the next one is worth waiting for.
+    """
     if complete_lookups >= COMPLETE_LOOKUPS_BEFORE_RESEND:
         return Next.RESEND
-    if complete_lookups == 0 and unknown_for_s >= WITHOUT_LISTING_S:
+    if not listed and unknown_for_s >= WITHOUT_LISTING_S:
         return Next.RESEND if wanted is Policy.RESEND else Next.HOLD
     return Next.WAIT
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -21,6 +22,8 @@ from workers.services import calling, legs, surplus
 from workers.services.ledger import Ledger
 
 CONFIRM_READ_AFTER_S = 2.0
+# While the leg that is kept is on its way, a surplus one is looked at this often.
+KEPT_AGAIN_S = 1.0
 
 
 def asked(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
@@ -155,10 +158,12 @@ def cancel(deps: Deps, lease: Lease) -> None:
         leg_id, provider_alarm_id = leg.id, leg.provider_alarm_id
     if provider_alarm_id is None or not calling.may_start(deps, lease):
         return
-    if guarded and not surplus.kept_is_active(deps, lease, leg_id):
-        _leave_to_operator(deps, lease)
-        return
-    attempt_id = deps.record(lambda session: _begin(session, lease, leg_id))
+    if guarded:
+        kept = surplus.judge_kept(deps, lease, leg_id)
+        if kept is not surplus.Kept.ACTIVE:
+            _wait_or_leave(deps, lease, wait=kept is surplus.Kept.IN_FLIGHT)
+            return
+    attempt_id = deps.record(lambda session: _begin(session, lease, leg_id, guarded=guarded))
     if attempt_id is None:
         return
     outcome = registry.get(account.provider).dispatch.cancel(
@@ -169,21 +174,26 @@ def cancel(deps: Deps, lease: Lease) -> None:
         deps.ringer.ring(what)
 
 
-def _begin(session: Session, lease: Lease, leg_id: int) -> int | None:
+def _begin(session: Session, lease: Lease, leg_id: int, *, guarded: bool) -> int | None:
     row = fenced(session, lease)
-    if row is None:
+    leg = session.get_one(Leg, leg_id, with_for_update=True, populate_existing=True)
+    if row is None or (guarded and leg.outcome != "surplus"):  # it took the place of the one that was kept
         return None
     row.attempts += 1
-    leg = session.get_one(Leg, leg_id, with_for_update=True)
     leg.cancel = leg.cancel or "wanted"
     return calling.begin_attempt(session, lease, leg_id)
 
 
-def _leave_to_operator(deps: Deps, lease: Lease) -> None:
+def _wait_or_leave(deps: Deps, lease: Lease, *, wait: bool) -> None:
+    """Ask again while the kept leg is on its way; else the operator decides about the surplus one."""
+
     def work(session: Session) -> None:
         row = fenced(session, lease)
-        if row is not None:
-            finish(row, Ledger(session, deps).now, "done", "left to the operator")
+        now = Ledger(session, deps).now
+        if row is not None and wait:
+            release(row, now, now + timedelta(seconds=KEPT_AGAIN_S))
+        elif row is not None:
+            finish(row, now, "done", "left to the operator")
 
     deps.record(work)
 
@@ -222,12 +232,14 @@ def _settle(session: Session, deps: Deps, lease: Lease, leg_id: int, outcome: Ou
 
 
 def _taken(book: Ledger, leg: Leg, incidents: list[Incident], outcome: Accepted) -> None:
-    if not outcome.settled:
+    # An event that overtook this answer has settled it.
+    if not outcome.settled and leg.status not in (Status.CANCELLED.value, Status.CLOSED.value):
         leg.cancel = "requested"
         legs.ask_read(book, leg, in_s=CONFIRM_READ_AFTER_S)
         return
     was_surplus = leg.outcome == "surplus"
     leg.cancel = "confirmed"
+    book.end_notice(f"leg:{leg.id}")
     if leg.status != Status.CLOSED.value:
         leg.status = Status.CANCELLED.value
     book.session.flush()

@@ -14,7 +14,7 @@ from shared.domain import doubt, retry
 from shared.domain.alarm import DispatchRequest
 from shared.domain.kinds import Kind
 from shared.domain.lifecycle import Status
-from shared.domain.outcome import Accepted, Outcome, Permanent, Temporary
+from shared.domain.outcome import Accepted, Outcome, Permanent, Temporary, Unknown
 from shared.providers import registry
 from shared.providers.base import Account, Provider
 from shared.store.models import Inbox, Incident, Leg, Outbox, Site
@@ -46,6 +46,8 @@ class Plan:
     request: DispatchRequest | None = field(default=None, repr=False)
     join: joining.Open | None = None
     after_conflict: bool = False
+    # The open response of the site that was read just now, and does not answer any more.
+    refused: int | None = None
 
 
 def create(deps: Deps, lease: Lease) -> None:
@@ -58,11 +60,14 @@ def create(deps: Deps, lease: Lease) -> None:
             conflict = Permanent("conflict: the provider names an open response that no longer answers")
             record(deps, lease, plan.leg_id, plan.incident_id, conflict, None)
             return
-        plan = _commit(deps, lambda book: _plan(book, lease, may_join=False))
+        refused = plan.join.leg_id
+        plan = _commit(deps, lambda book: _plan(book, lease, refused=refused))
     if plan.action == "look":
         doubting.look_up(deps, lease, plan.leg_id)
     elif plan.action == "send":
         _send(deps, lease, plan)
+    elif plan.action == "join":  # another one was opened while the first was read
+        _not_sent(deps, lease, plan)
 
 
 def _commit(deps: Deps, work: Callable[[Ledger], Plan]) -> Plan:
@@ -81,7 +86,7 @@ def ring(deps: Deps, book: Ledger) -> None:
         deps.ringer.ring(what)
 
 
-def _plan(book: Ledger, lease: Lease, *, may_join: bool = True) -> Plan:
+def _plan(book: Ledger, lease: Lease, *, refused: int | None = None) -> Plan:
     row = book.session.get_one(Outbox, lease.id)
     assert row.incident_id is not None
     assert row.leg_id is not None
@@ -92,6 +97,8 @@ def _plan(book: Ledger, lease: Lease, *, may_join: bool = True) -> Plan:
     leg = book.session.get_one(Leg, row.leg_id, with_for_update=True, populate_existing=True)
     if leg.outcome == "sending":
         _lease_was_lost(book, leg, incident, owned)
+    if owned.state != "pending":
+        return Plan("nothing")
     if leg.outcome == "unknown":
         return Plan("look", leg_id=leg.id)
     if leg.outcome != "pending":
@@ -116,19 +123,26 @@ def _plan(book: Ledger, lease: Lease, *, may_join: bool = True) -> Plan:
         finish(owned, book.now, "done", "refused before sending")
         legs.fail(book, incident, "; ".join(problems), leg=leg)
         return Plan("nothing")
-    if may_join and provider.lookup is not None:
-        candidate = joining.open_at_site(book, leg)
-        if candidate is not None:
-            conflict = owned.last_error.startswith("conflict")
-            return Plan("join", leg.id, incident.id, account, provider, request, candidate, after_conflict=conflict)
-    return Plan("send", leg.id, incident.id, account, provider, request)
+    candidate = _to_join(book, leg, provider, refused)
+    if candidate is not None:
+        conflict = owned.last_error.startswith("conflict")
+        return Plan("join", leg.id, incident.id, account, provider, request, candidate, after_conflict=conflict)
+    return Plan("send", leg.id, incident.id, account, provider, request, refused=refused)
+
+
+def _to_join(book: Ledger, leg: Leg, provider: Provider, refused: int | None) -> joining.Open | None:
+    """An open response at the leg's site, unless it is the one that a read has just refused."""
+    if provider.lookup is None:
+        return None
+    candidate = joining.open_at_site(book, leg)
+    return None if candidate is None or candidate.leg_id == refused else candidate
 
 
 def _lease_was_lost(book: Ledger, leg: Leg, incident: Incident, row: Outbox) -> None:
     """A former owner committed `sending` and vanished: its request may have arrived."""
     assert leg.sending_at is not None
     ended = leg.sending_at + timedelta(seconds=book.deps.settings.call_s)
-    after_unknown(book, leg, incident, row, "the process that sent it was lost", ended_at=ended)
+    _in_doubt(book, leg, incident, row, "the process that sent it was lost", ended)
 
 
 def _must_wait(book: Ledger, incident: Incident, leg: Leg, provider: Provider, account: Account) -> str | None:
@@ -169,11 +183,12 @@ def _send(deps: Deps, lease: Lease, plan: Plan) -> None:
             attempt[:] = [_mark_sending(Ledger(session, deps), lease, plan, attempt)]
 
     if not calling.may_start(deps, lease):
+        _not_sent(deps, lease, plan)
         return
     try:
         outcome = plan.provider.dispatch.create(calling.frame(deps, lease, before_send), plan.account, plan.request)
     except (calling.LeaseLostError, NotNowError):
-        _not_sent(deps, lease)
+        _not_sent(deps, lease, plan)
         return
     attempt_id = attempt[0] if attempt else None
     record(deps, lease, plan.leg_id, plan.incident_id, outcome, attempt_id)
@@ -190,11 +205,13 @@ def _mark_sending(book: Ledger, lease: Lease, plan: Plan, attempt: list[int]) ->
         raise calling.LeaseLostError
     leg = book.session.get_one(Leg, plan.leg_id, with_for_update=True, populate_existing=True)
     again = bool(attempt) and leg.outcome == "sending"  # the same send after a renewed token
-    if again:
+    if again and incident.cancel in (None, "refused"):
         return attempt[0]
     assert plan.provider is not None
     assert plan.account is not None
     if leg.outcome != "pending" or _must_wait(book, incident, leg, plan.provider, plan.account) is not None:
+        raise NotNowError
+    if _to_join(book, leg, plan.provider, plan.refused) is not None:  # it was opened while we connected
         raise NotNowError
     leg.outcome = "sending"
     leg.sending_at = book.now
@@ -206,28 +223,39 @@ def _mark_sending(book: Ledger, lease: Lease, plan: Plan, attempt: list[int]) ->
     return calling.begin_attempt(book.session, lease, leg.id)
 
 
-def _not_sent(deps: Deps, lease: Lease) -> None:
-    def work(session: Session) -> None:
-        row = still_ours(session, lease)
-        if row is not None:
-            book = Ledger(session, deps)
-            release(row, book.now, book.in_seconds(HOLD_S))
+def _not_sent(deps: Deps, lease: Lease, plan: Plan) -> None:
+    """Certainly nothing was taken: give the row back, also when an earlier send of it was turned away with a 401."""
 
-    deps.record(work)
+    def work(session: Session) -> Ledger:
+        book = Ledger(session, deps)
+        incident = book.incident(plan.incident_id)
+        row = still_ours(session, lease)
+        leg = session.get_one(Leg, plan.leg_id, with_for_update=True, populate_existing=True)
+        if row is not None:
+            release(row, book.now, book.in_seconds(HOLD_S))
+            if leg.outcome == "sending" and leg.sending_token == lease.token:
+                leg.outcome = "pending"
+                _stop_if_cancelled(book, row, leg, incident)
+        return book
+
+    ring(deps, deps.record(work))
 
 
 def record(deps: Deps, lease: Lease, leg_id: int, incident_id: str, outcome: Outcome, attempt_id: int | None) -> None:
     """Record an outcome; a late owner only appends the answer that it got to its own leg (law 3)."""
-
     twin = joining.Twin.NONE
     if isinstance(outcome, Accepted):
         twin = joining.judge_twin(deps, lease, leg_id, outcome.provider_id)
 
-    def work(session: Session) -> Ledger:
+    def work(session: Session) -> Ledger | None:
         book = Ledger(session, deps)
         incident = book.incident(incident_id)
         row = fenced(session, lease)
         leg = session.get_one(Leg, leg_id, with_for_update=True, populate_existing=True)
+        if isinstance(outcome, Accepted) and twin is joining.Twin.NONE:
+            legs.lock_provider_id(session, leg.account_id, outcome.provider_id)
+            if joining.twin(book, leg, outcome.provider_id) is not None:
+                return None
         calling.end_attempt(session, attempt_id, outcome, late=row is None)
         if row is None:
             late(book, lease, leg, incident, outcome)
@@ -237,7 +265,11 @@ def record(deps: Deps, lease: Lease, leg_id: int, incident_id: str, outcome: Out
             settle(book, row, leg, incident, outcome)
         return book
 
-    ring(deps, deps.record(work))
+    book = deps.record(work)
+    if book is None:  # somebody's look-up took this id since we looked
+        record(deps, lease, leg_id, incident_id, outcome, attempt_id)
+    else:
+        ring(deps, book)
 
 
 def settle_twin(book: Ledger, row: Outbox, leg: Leg, incident: Incident, outcome: Accepted, twin: joining.Twin) -> None:
@@ -247,7 +279,7 @@ def settle_twin(book: Ledger, row: Outbox, leg: Leg, incident: Incident, outcome
         finish(row, book.now, "void", f"leg is {leg.outcome}")
     elif twin is joining.Twin.UNREAD:
         after_unknown(book, leg, incident, row, "the answer names an open response that could not be read")
-    elif twin is joining.Twin.ACTIVE and other.outcome == "accepted":
+    elif twin is joining.Twin.ACTIVE and joining.is_answering(other):
         joining.join(book, row, leg, other, incident)
     else:
         finish(row, book.now, "done", "answered with a response that is over")
@@ -262,10 +294,13 @@ def settle(book: Ledger, row: Outbox, leg: Leg, incident: Incident, outcome: Out
     elif isinstance(outcome, Accepted):
         finish(row, book.now, "done")
         legs.accept(book, leg, incident, outcome.provider_id, how="Response requested")
+    elif surplus.takes_over(book, leg, incident, outcome):
+        finish(row, book.now, "done", outcome.reason[:500])
     elif isinstance(outcome, Temporary):
         row.attempts += leg.outcome == "pending"  # it failed before `sending`: that was a try as well
         leg.outcome = "pending"
         leg.possible_double = leg.possible_double or outcome.after_server_error
+        incident.possible_double = incident.possible_double or outcome.after_server_error
         row.last_error = outcome.reason[:500]
         delay = retry.create_delay(row.attempts, outcome.retry_after, random.random())  # noqa: S311 - jitter
         release(row, book.now, book.in_seconds(delay))
@@ -296,20 +331,25 @@ def _stop_if_cancelled(book: Ledger, row: Outbox, leg: Leg, incident: Incident) 
     book.tell(incident, "cancelled", "Cancelled before it reached the provider", leg=leg, urgent=True)
 
 
-def after_unknown(
-    book: Ledger, leg: Leg, incident: Incident, row: Outbox, why: str, *, ended_at: datetime | None = None
-) -> None:
+def after_unknown(book: Ledger, leg: Leg, incident: Incident, row: Outbox, why: str) -> None:
     """Never repeat it blindly: look where that is possible, else follow the policy of the kind (law 4)."""
+    _in_doubt(book, leg, incident, row, why, book.now)
+    if row.state == "pending":
+        release(row, book.now, book.in_seconds(doubt.LOOKUP_AT_S[0]))
+
+
+def _in_doubt(book: Ledger, leg: Leg, incident: Incident, row: Outbox, why: str, ended_at: datetime) -> None:
+    """The call ended at `ended_at` without an answer. Where a look-up is possible, the row stays leased for it."""
     leg.outcome = "unknown"
-    leg.unknown_at = ended_at or book.now
+    leg.unknown_at = ended_at
     leg.complete_lookups = 0
     row.last_error = why[:500]
-    provider = registry.get(book.account(leg.account_id).provider)
-    if provider.lookup is not None:
-        waits = 0.0 if ended_at is not None else doubt.LOOKUP_AT_S[0]
-        release(row, book.now, book.in_seconds(waits))
+    if surplus.takes_over(book, leg, incident, Unknown(why)):
+        finish(row, book.now, "done", why[:500])
         return
-    decide_without_lookup(book, leg, incident, row, why)
+    if registry.get(book.account(leg.account_id).provider).lookup is None:
+        row.next_attempt_at = ended_at + timedelta(seconds=retry.create_delay(row.attempts, None, random.random()))  # noqa: S311 - jitter
+        decide_without_lookup(book, leg, incident, row, why)
 
 
 def decide_without_lookup(book: Ledger, leg: Leg, incident: Incident, row: Outbox, why: str) -> None:
@@ -322,7 +362,7 @@ def decide_without_lookup(book: Ledger, leg: Leg, incident: Incident, row: Outbo
         and row.expires_at
         and row.expires_at > book.now
     ):
-        legs.resend(book, incident, leg, why, expires_at=row.expires_at)
+        legs.resend(book, incident, leg, why, after=row)
     else:
         legs.unconfirmed(book, incident, leg)
 

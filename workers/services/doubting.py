@@ -68,17 +68,20 @@ def _conclude(book: Ledger, row: Outbox, leg: Leg, incident: Incident, listing: 
         return
     site = book.session.get(Site, leg.site_id) if leg.site_id is not None else None
     can_match = site is not None and site.provider_site_id is not None
-    if listing is not None and listing.complete and can_match:
-        leg.complete_lookups += 1
+    listed = listing is not None and listing.complete and can_match
+    leg.complete_lookups += listed
     assert leg.unknown_at is not None
     age = (book.now - leg.unknown_at).total_seconds()
     policies = book.platform(incident.platform_id).policies
     wanted = doubt.policy(Kind(incident.kind), policies.get("create_unknown", {}))
-    follows = doubt.after_lookup(leg.complete_lookups, age, wanted)
-    if follows is doubt.Next.RESEND:
-        _send_again(book, row, leg, incident)
+    follows = doubt.after_lookup(leg.complete_lookups, age, wanted, listed=listed)
+    if listed and follows is doubt.Next.RESEND:
+        _certainly_not_there(book, row, leg, incident)
         return
-    if follows is doubt.Next.HOLD:
+    if follows is doubt.Next.RESEND and incident.cancel in (None, "refused"):
+        _send_again(book, row, leg, incident, "the provider cannot be asked")
+        return
+    if follows is not doubt.Next.WAIT:
         legs.unconfirmed(book, incident, leg)
     release(row, book.now, book.in_seconds(doubt.next_lookup_in(age)))
 
@@ -101,18 +104,23 @@ def _find(book: Ledger, leg: Leg, listing: Listing) -> doubt.Candidate | None:
     return doubt.adoptable(candidates, site.provider_site_id, {k for k in known if k}, attempt_at)
 
 
-def _send_again(book: Ledger, row: Outbox, leg: Leg, incident: Incident) -> None:
-    """Three complete listings found nothing, or no listing came and a life is at stake."""
-    finish(row, book.now, "done", "not found at the provider")
-    if incident.cancel is not None and incident.cancel != "refused":
+def _certainly_not_there(book: Ledger, row: Outbox, leg: Leg, incident: Incident) -> None:
+    """Three complete listings found nothing: a cancel is done, and what is still wanted is sent again."""
+    if incident.cancel not in (None, "refused"):
+        finish(row, book.now, "done", "not found at the provider")
         leg.outcome = "doubtful"
         incident.cancel = "confirmed"
         book.move(incident, Status.CANCELLED)
         book.tell(incident, "cancelled", "Cancelled: the request never reached the provider", leg=leg, urgent=True)
         return
+    _send_again(book, row, leg, incident, "the provider does not have it")
+
+
+def _send_again(book: Ledger, row: Outbox, leg: Leg, incident: Incident, why: str) -> None:
+    finish(row, book.now, "done", why)
     if row.expires_at is not None and row.expires_at < book.now:
         leg.outcome = "doubtful"
         book.session.flush()
-        legs.fail(book, incident, "the provider does not have it, and it is too old to be sent without a named person")
+        legs.fail(book, incident, f"{why}, and it is too old to be sent without a named person")
         return
-    legs.resend(book, incident, leg, "the provider does not have it", expires_at=row.expires_at)
+    legs.resend(book, incident, leg, why, after=row)

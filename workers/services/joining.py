@@ -21,6 +21,8 @@ from workers.services.ledger import Ledger
 
 log = structlog.get_logger(__name__)
 
+# The part of the lease's margin that a read before a create leaves unused.
+READ_LEAVES = 0.3
 _ANSWERING = (Status.REQUESTED, Status.AUTHORITIES_CONTACTED, Status.DISPATCHED, Status.ACKNOWLEDGED, Status.ON_SCENE)
 
 
@@ -65,9 +67,18 @@ def open_at_site(book: Ledger, leg: Leg) -> Open | None:
     return None
 
 
+def is_answering(leg: Leg) -> bool:
+    """Asked again under the leg's lock: what a read said a moment ago may be over, or about to be cancelled."""
+    return leg.outcome == "accepted" and leg.cancel is None and leg.status in _ANSWERING
+
+
 def try_join(deps: Deps, lease: Lease, leg_id: int, candidate: Open) -> bool:
-    """Read the open response and join it; False when it does not answer any more (then the alarm creates its own)."""
-    reading = _read(deps, lease, candidate.account_id, candidate.provider_alarm_id)
+    """Read the open response and join it; False when it does not answer any more (then the alarm creates its own).
+
+    The read leaves time for that create under the same lease: a provider that hangs here must not keep it back.
+    """
+    by = lease.boot_until - deps.settings.call_s - READ_LEAVES * deps.settings.lease_margin_s
+    reading = _read(deps, candidate.account_id, candidate.provider_alarm_id, by)
     if reading is None or not reading.active or reading.completed or reading.test:
         return False
 
@@ -78,7 +89,7 @@ def try_join(deps: Deps, lease: Lease, leg_id: int, candidate: Open) -> bool:
         row = fenced(session, lease)
         own = session.get_one(Leg, leg_id, with_for_update=True, populate_existing=True)
         other = session.get_one(Leg, candidate.leg_id, with_for_update=True, populate_existing=True)
-        still_open = other.outcome == "accepted" and other.cancel is None
+        still_open = is_answering(other)
         if row is None or own.outcome != "pending" or not still_open or incident.cancel not in (None, "refused"):
             return None
         join(book, row, own, other, incident)
@@ -124,18 +135,18 @@ def judge_twin(deps: Deps, lease: Lease, leg_id: int, provider_alarm_id: str) ->
         if twin(book, leg, provider_alarm_id) is None:
             return Twin.NONE
         account_id = leg.account_id
-    reading = _read(deps, lease, account_id, provider_alarm_id)
+    # A read that outlasts the lease only loses the lease: nothing was sent.
+    by = min(lease.boot_until, boot_time() + deps.settings.call_s)
+    reading = _read(deps, account_id, provider_alarm_id, by)
     if reading is None:
         return Twin.UNREAD
     return Twin.ACTIVE if reading.active and not reading.completed else Twin.OVER
 
 
-def _read(deps: Deps, lease: Lease, account_id: str, provider_alarm_id: str) -> Reading | None:
+def _read(deps: Deps, account_id: str, provider_alarm_id: str, deadline: float) -> Reading | None:
     with deps.sessions() as session:
         account = Ledger(session, deps).account(account_id)
     provider = registry.get(account.provider)
-    # A read that outlasts the lease only loses the lease: nothing was sent.
-    deadline = min(lease.boot_until, boot_time() + deps.settings.call_s)
     try:
         return provider.dispatch.read(Call(deadline, deps.tokens), account, provider_alarm_id)
     except ReadFailed as failed:

@@ -17,11 +17,17 @@ from workers.services.ledger import Ledger
 
 
 def open_leg(
-    book: Ledger, incident: Incident, *, expires_at: datetime | None = None, possible_double: bool = False
+    book: Ledger,
+    incident: Incident,
+    *,
+    expires_at: datetime | None = None,
+    possible_double: bool = False,
+    after: Outbox | None = None,
 ) -> Leg:
     """A new create for an incident that has no live leg; its row goes to the dispatch lane.
 
-    `expires_at` is set by a named person's resend; otherwise the incident's age decides.
+    `expires_at` is set by a named person's resend; otherwise the incident's age decides. `after` is the row that it
+    repeats: tries, lost leases and due time go on from there, so that a provider whose answers are lost is not flooded.
     """
     assert incident.account_id is not None
     leg = Leg(
@@ -38,7 +44,7 @@ def open_leg(
     book.session.flush()
     book.session.add(IncidentLeg(incident_id=incident.id, leg_id=leg.id, outcome=leg.outcome, linked_at=book.now))
     max_age = timedelta(seconds=book.deps.settings.create_max_age_s)
-    book.send(
+    row = book.send(
         Outbox(
             lane=Lane.DISPATCH.value,
             kind="create",
@@ -52,6 +58,11 @@ def open_leg(
             expires_at=expires_at or incident.received_at + max_age,
         )
     )
+    if after is not None:
+        row.attempts = after.attempts
+        row.lost_leases = after.lost_leases
+        row.expires_at = after.expires_at
+        row.next_attempt_at = max(book.now, after.next_attempt_at)
     if possible_double:
         incident.possible_double = True
     return leg
@@ -107,6 +118,11 @@ def accept(book: Ledger, leg: Leg, incident: Incident, provider_alarm_id: str, *
     book.tell(incident, "requested", f"{how}{double}", leg=leg, effect=f"leg:{leg.id}:accepted")
     unpark(book, leg.account_id, provider_alarm_id)
     book.wake_creates(leg.site_id)
+    if incident.cancel == "confirmed":
+        # It was cancelled in the belief that nothing stood there; what stands there is cancelled now.
+        incident.cancel = "requested"
+        words = "A response to an earlier request exists after all; it is being cancelled"
+        book.tell(incident, "cancel_requested", words, leg=leg, worse=True)
     if incident.cancel == "requested":
         send_cancel(book, leg, incident)
     else:
@@ -156,8 +172,8 @@ def _outgoing(book: Ledger, kind: str, leg: Leg, incident: Incident, body: dict[
 
 
 def send_cancel(book: Ledger, leg: Leg, incident: Incident, *, surplus: bool = False) -> None:
-    """Ask the provider to stop this leg (once: a repeat of the wish changes nothing)."""
-    if leg.cancel is not None or leg.provider_alarm_id is None:
+    """Ask the provider to stop this leg (once, and once more when it refused an earlier wish)."""
+    if leg.cancel not in (None, "refused") or leg.provider_alarm_id is None:
         return
     leg.cancel = "wanted"
     pin = (book.details(incident).get("person") or {}).get("pin")
@@ -178,9 +194,10 @@ def send_cancel(book: Ledger, leg: Leg, incident: Incident, *, surplus: bool = F
 
 
 def ask_read(book: Ledger, leg: Leg, *, in_s: float = 0.0) -> None:
-    """Have the leg read at the provider, once however often it is asked for."""
-    made = add_single(
+    """Have the leg read at the provider, once however often it is asked for, but always after the last wish."""
+    add_single(
         book.session,
+        again=True,
         lane=Lane.OUTGOING.value,
         kind="read",
         destination=f"account:{leg.account_id}",
@@ -191,7 +208,7 @@ def ask_read(book: Ledger, leg: Leg, *, in_s: float = 0.0) -> None:
         single=f"read:{leg.id}",
         next_attempt_at=book.in_seconds(in_s),
     )
-    if made is not None and in_s == 0.0:
+    if in_s == 0.0:
         book.ring(Lane.OUTGOING)
 
 
@@ -222,13 +239,23 @@ def unconfirmed(book: Ledger, incident: Incident, leg: Leg) -> None:
 
 
 def resend(
-    book: Ledger, incident: Incident, leg: Leg, why: str, *, by: str = "tocsin", expires_at: datetime | None = None
+    book: Ledger,
+    incident: Incident,
+    leg: Leg,
+    why: str,
+    *,
+    by: str = "tocsin",
+    expires_at: datetime | None = None,
+    after: Outbox | None = None,
 ) -> Leg:
-    """Give up an uncertain leg as doubtful and send anew, shown as a possible double."""
+    """Give up an uncertain leg as doubtful and send anew, shown as a possible double.
+
+    A person's resend names `expires_at`; one by rule names the row that it repeats.
+    """
     leg.outcome = "doubtful"
     book.session.flush()
     void_pending(book.session, leg_id=leg.id, kind="create", why="sent anew")
-    fresh = open_leg(book, incident, expires_at=expires_at, possible_double=True)
+    fresh = open_leg(book, incident, expires_at=expires_at, possible_double=True, after=after)
     book.move(incident, Status.REQUESTING)
     book.tell(
         incident, "resent", f"Sent again ({why}): a possible double", leg=fresh, source=by, detail={"after_leg": leg.id}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.domain.lanes import Lane
-from shared.domain.lifecycle import Status
-from shared.domain.outcome import Accepted, Outcome
+from shared.domain.lifecycle import BEFORE_ARRIVAL, Status, ended
+from shared.domain.outcome import Accepted, Outcome, Unknown
 from shared.providers import registry
 from shared.providers.base import ReadFailed
 from shared.store.models import Incident, Leg, Outbox
@@ -23,16 +26,44 @@ def append(book: Ledger, leg: Leg, incident: Incident, outcome: Outcome) -> None
     if joining.twin(book, leg, outcome.provider_id) is not None:
         return
     live = legs.live_leg(book.session, incident.id)
-    if live is not None and live.id != leg.id and live.outcome == "pending":
-        live.outcome = "void"
+    if live is not None and live.id != leg.id and live.outcome in ("pending", "unknown"):
+        live.outcome = "void" if live.outcome == "pending" else "doubtful"
         book.session.flush()
         void_pending(book.session, leg_id=live.id, kind="create", why="an earlier request was answered after all")
         live = None
-    dropped = incident.status == Status.DROPPED.value
-    if live is None and not dropped:
+    over = ended(Status(incident.status))
+    if live is None and not over:
         legs.accept(book, leg, incident, outcome.provider_id, how="Response requested (the answer came late)")
         return
-    _keep_as_surplus(book, leg, incident, outcome.provider_id, wanted_gone=not dropped)
+    _keep_as_surplus(book, leg, incident, outcome.provider_id, wanted_gone=not over)
+
+
+def takes_over(book: Ledger, leg: Leg, incident: Incident, outcome: Outcome) -> bool:
+    """A leg that was not accepted gives way to a surplus one that still answers; False when there is none."""
+    kept = book.session.scalar(
+        select(Leg)
+        .where(
+            Leg.incident_id == incident.id,
+            Leg.outcome == "surplus",
+            Leg.cancel.is_(None),
+            Leg.status.in_([status.value for status in BEFORE_ARRIVAL | {Status.ON_SCENE}]),
+        )
+        .order_by(Leg.id)
+        .limit(1)
+        .with_for_update()
+    )
+    if kept is None:
+        return False
+    leg.outcome = "doubtful" if isinstance(outcome, Unknown) else "failed"
+    book.session.flush()
+    kept.outcome = "accepted"
+    book.session.flush()
+    book.move(incident, Status(kept.status or Status.REQUESTED.value))
+    book.tell(incident, "requested", "The earlier request is the response: the later one was not taken", leg=kept)
+    book.end_notice(f"leg:{kept.id}")
+    if incident.cancel == "requested":
+        legs.send_cancel(book, kept, incident)
+    return True
 
 
 def _keep_as_surplus(book: Ledger, leg: Leg, incident: Incident, provider_alarm_id: str, *, wanted_gone: bool) -> None:
@@ -65,23 +96,35 @@ def _keep_as_surplus(book: Ledger, leg: Leg, incident: Incident, provider_alarm_
         )
 
 
-def kept_is_active(deps: Deps, lease: Lease, surplus_leg_id: int) -> bool:
+class Kept(StrEnum):
+    """Whether the leg that is kept lets the surplus one go."""
+
+    ACTIVE = "active"
+    IN_FLIGHT = "in flight"
+    NOT_ACTIVE = "not active"
+
+
+def judge_kept(deps: Deps, lease: Lease, surplus_leg_id: int) -> Kept:
     """Law 4: a surplus leg is cancelled by itself only when the kept one reads active and no authority was told."""
 
-    def load(session: Session) -> tuple[str, str] | None:
+    def load(session: Session) -> Kept | tuple[str, str]:
         leg = session.get_one(Leg, surplus_leg_id)
         live = legs.live_leg(session, leg.incident_id)
-        if leg.authorities or live is None or live.outcome != "accepted" or live.provider_alarm_id is None:
-            return None
+        if leg.outcome != "surplus" or leg.authorities or live is None:
+            return Kept.NOT_ACTIVE
+        if live.outcome == "sending":
+            return Kept.IN_FLIGHT
+        if live.outcome != "accepted" or live.provider_alarm_id is None:
+            return Kept.NOT_ACTIVE
         return live.account_id, live.provider_alarm_id
 
     kept = deps.record(load)
-    if kept is None:
-        return False
+    if isinstance(kept, Kept):
+        return kept
     with deps.sessions() as session:
         account = Ledger(session, deps).account(kept[0])
     try:
         reading = registry.get(account.provider).dispatch.read(calling.frame(deps, lease), account, kept[1])
     except ReadFailed:
-        return False
-    return reading.active and not reading.completed
+        return Kept.NOT_ACTIVE
+    return Kept.ACTIVE if reading.active and not reading.completed else Kept.NOT_ACTIVE
