@@ -176,14 +176,23 @@ def finish(row: Outbox, now: datetime, state: str, why: str = "") -> None:
     row.last_error = why
 
 
-def add_single(session: Session, **values: Any) -> int | None:
-    """Insert a row whose `single` key may be pending already; None when it is (the pending one will do)."""
-    return session.execute(
-        insert(Outbox)
-        .values(**values)
-        .on_conflict_do_nothing(index_elements=["single"], index_where=text("state = 'pending' AND single IS NOT NULL"))
-        .returning(Outbox.id)
-    ).scalar()
+def add_single(session: Session, *, again: bool = False, **values: Any) -> int | None:
+    """Insert a row whose `single` key may be pending already; None when it is (the pending one will do).
+
+    With `again` the pending one is due no later than the new one, and once more when it is being worked right now:
+    what its call has seen may be older than this wish.
+    """
+    wish = insert(Outbox).values(**values)
+    where: dict[str, Any] = {
+        "index_elements": ["single"],
+        "index_where": text("state = 'pending' AND single IS NOT NULL"),
+    }
+    if again:
+        due = func.least(Outbox.next_attempt_at, wish.excluded.next_attempt_at)
+        wish = wish.on_conflict_do_update(**where, set_={"body": text("""'{"again": true}'"""), "next_attempt_at": due})
+    else:
+        wish = wish.on_conflict_do_nothing(**where)
+    return session.execute(wish.returning(Outbox.id)).scalar()
 
 
 def void_pending(session: Session, *, leg_id: int, kind: str, why: str) -> bool:

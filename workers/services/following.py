@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from shared.domain.lifecycle import BEFORE_ARRIVAL, Status, moves_forward
+from shared.domain.lifecycle import BEFORE_ARRIVAL, Status, ended, moves_forward
 from shared.providers import registry
 from shared.providers.base import ProviderEvent, Reading
 from shared.store.models import Inbox, Incident, IncidentLeg, Leg
 from workers.services import legs
 from workers.services.ledger import Ledger
 
-_CANCEL_OPEN = ("wanted", "requested")
+_BY_A_PERSON = (Status.DROPPED.value, Status.CLOSED.value)
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,17 @@ def follow(book: Ledger, leg_id: int, step: Step) -> None:
     incidents += book.lock(joined_since)
     if not incidents:
         incidents = [book.incident(leg.incident_id)]  # everybody left: the history still belongs to the opener
+    _note_facts(leg, step.status)
     forward = step.status is not None and moves_forward(_status(leg), step.status)
     if forward and step.status is not None:
         _advance(leg, step.status)
     elif step.status is not None and not step.carries_id and step.status is not _status(leg):
         legs.ask_read(book, leg)  # without id or time it may be old: only a read can say that it is a replacement
+    before = {incident.id: incident.status for incident in incidents}
     for incident in incidents:
         _record(book, incident, leg, step, forward=forward)
     if forward and step.status in (Status.CANCELLED, Status.CLOSED):
-        _over(book, leg, incidents, step.status)
+        _over(book, leg, incidents, step.status, before)
 
 
 def _status(leg: Leg) -> Status | None:
@@ -129,6 +131,10 @@ def _status(leg: Leg) -> Status | None:
 
 def _advance(leg: Leg, status: Status) -> None:
     leg.status = status.value
+
+
+def _note_facts(leg: Leg, status: Status | None) -> None:
+    """What happened has happened, in whatever order we learn of it."""
     leg.arrived = leg.arrived or status in (Status.ON_SCENE, Status.COMPLETED)
     leg.authorities = leg.authorities or status is Status.AUTHORITIES_CONTACTED
 
@@ -136,8 +142,12 @@ def _advance(leg: Leg, status: Status) -> None:
 def _record(book: Ledger, incident: Incident, leg: Leg, step: Step, *, forward: bool) -> None:
     if book.seen(incident, step.effect):
         return
-    follows_leg = forward and leg.outcome in ("accepted", "ended") and incident.status != Status.DROPPED.value
+    # A leg that was given up or replaced moves nothing any more, and neither a person's close nor a drop is undone.
+    follows_leg = forward and leg.outcome == "accepted" and incident.status not in _BY_A_PERSON
     entry = step.entry
+    if step.status is Status.AUTHORITIES_CONTACTED and incident.cancel == "confirmed":
+        incident.after_authorities = True
+        entry += "; responders may still come although it was cancelled"
     if follows_leg and step.status is not None:
         if step.eta_seconds is not None:
             incident.eta_at = (step.occurred_at or book.now) + timedelta(seconds=step.eta_seconds)
@@ -174,21 +184,26 @@ def _settle_cancel(incident: Incident, leg: Leg, status: Status, entry: str) -> 
     return entry
 
 
-def _over(book: Ledger, leg: Leg, incidents: list[Incident], status: Status) -> None:
+def _over(book: Ledger, leg: Leg, incidents: list[Incident], status: Status, before: dict[str, str]) -> None:
     """A shared response that ended before arrival gives every incident that is still alive a new create (law 2)."""
-    own_cancel = leg.cancel is not None
-    shared = _ever_joined(book.session, leg.id)
-    if shared and not leg.arrived and not own_cancel and leg.outcome == "accepted":
+    book.end_notice(f"leg:{leg.id}")
+    served = leg.arrived or leg.outcome != "accepted"
+    unserved = [] if served else [incident for incident in incidents if _still_needs(incident, before)]
+    if unserved and _ever_joined(book.session, leg.id):
         leg.outcome = "ended"
         book.session.flush()
-        for incident in incidents:
-            if incident.cancel is None or incident.cancel == "refused":
-                fresh = legs.open_leg(book, incident, expires_at=book.in_seconds(book.deps.settings.create_max_age_s))
-                book.move(incident, Status.REQUESTING)
-                words = "The shared response ended before anybody arrived; a new one is requested"
-                book.tell(incident, "requested_again", words, leg=fresh, worse=True)
+        for incident in unserved:
+            fresh = legs.open_leg(book, incident, expires_at=book.in_seconds(book.deps.settings.create_max_age_s))
+            book.move(incident, Status.REQUESTING)
+            words = "The shared response ended before anybody arrived; a new one is requested"
+            book.tell(incident, "requested_again", words, leg=fresh, worse=True)
     elif status is Status.CLOSED and leg.outcome in ("accepted", "surplus"):
         leg.outcome = "ended"
+
+
+def _still_needs(incident: Incident, before: dict[str, str]) -> bool:
+    """It was alive when its response ended, and nobody has validly cancelled it."""
+    return incident.cancel in (None, "refused") and not ended(Status(before[incident.id]))
 
 
 def _ever_joined(session: Session, leg_id: int) -> bool:

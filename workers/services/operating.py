@@ -76,7 +76,7 @@ def _resolve_site(book: Ledger, incident: Incident) -> None:
 
 
 def _no_resend(book: Ledger, incident: Incident) -> str | None:
-    if incident.cancel in ("requested", "confirmed"):
+    if incident.cancel in ("requested", "confirmed", "too_late"):
         return "the incident was cancelled"
     if incident.account_id is None or (incident.site_ref is not None and incident.site_id is None):
         return "no provider or site is known for it"

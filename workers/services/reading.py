@@ -7,6 +7,7 @@ import random
 from sqlalchemy.orm import Session
 
 from shared.domain import retry
+from shared.domain.lanes import Lane
 from shared.domain.lifecycle import Status
 from shared.domain.outcome import Accepted, Outcome, Permanent
 from shared.providers import registry
@@ -14,7 +15,7 @@ from shared.providers.base import ReadFailed, Reading
 from shared.store.models import Leg, Outbox
 from shared.store.outbox import Lease, fenced, finish, release
 from workers.deps import Deps
-from workers.services import calling, following
+from workers.services import calling, following, legs
 from workers.services.ledger import Ledger
 
 # A cancel that the provider took is read again until it shows, about five minutes long.
@@ -30,7 +31,7 @@ def read(deps: Deps, lease: Lease) -> None:
         leg = session.get_one(Leg, leg_id)
         account = Ledger(session, deps).account(leg.account_id)
         provider_alarm_id = leg.provider_alarm_id
-    if provider_alarm_id is None or not calling.may_start(deps, lease):
+    if provider_alarm_id is None or not calling.may_start(deps, lease) or not deps.record(lambda s: _begin(s, lease)):
         return
     found: Reading | None = None
     outcome: Outcome = Accepted()
@@ -41,6 +42,7 @@ def read(deps: Deps, lease: Lease) -> None:
 
     def work(session: Session) -> Ledger:
         book = Ledger(session, deps)
+        book.lock(legs.incident_ids(session, leg_id))
         if found is not None:
             following.reading(book, leg_id, found, account.provider)
         _settle(book, lease, leg_id, outcome)
@@ -49,6 +51,14 @@ def read(deps: Deps, lease: Lease) -> None:
     book = deps.record(work)
     for what in book.rings():
         deps.ringer.ring(what)
+
+
+def _begin(session: Session, lease: Lease) -> bool:
+    """Whoever asks from here on asks for another read."""
+    row = fenced(session, lease)
+    if row is not None:
+        row.body = None
+    return row is not None
 
 
 def _settle(book: Ledger, lease: Lease, leg_id: int, outcome: Outcome) -> None:
@@ -66,8 +76,12 @@ def _settle(book: Ledger, lease: Lease, leg_id: int, outcome: Outcome) -> None:
         else:
             release(row, book.now, book.in_seconds(delay))
         return
+    if row.body is not None:
+        release(row, book.now)
+        book.ring(Lane.OUTGOING)
+        return
     leg = book.session.get_one(Leg, leg_id, populate_existing=True)
-    waits = leg.cancel == "requested" and leg.status != Status.CLOSED.value
+    waits = leg.cancel == "requested" and leg.status not in (Status.CANCELLED.value, Status.CLOSED.value)
     if waits and row.attempts < CONFIRM_READS:
         release(row, book.now, book.in_seconds(min(2.0 * row.attempts, CONFIRM_EVERY_S)))
         return
