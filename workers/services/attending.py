@@ -95,9 +95,12 @@ def _cancels_in_doubt(book: Ledger) -> None:
     for incident in book.lock(found):
         asked = incident.moments.get("cancel_requested")
         leg = legs.live_leg(book.session, incident.id)
-        if asked is None or leg is None or leg.outcome not in ("sending", "unknown"):
+        if asked is None or leg is None:
             continue
-        if (book.now - datetime.fromisoformat(asked)).total_seconds() < CANCEL_DOUBT_S:
+        waited = (book.now - datetime.fromisoformat(asked)).total_seconds()
+        if leg.outcome == "accepted" and waited >= book.deps.settings.told_after_s:
+            _unconfirmed_cancel(book, incident)
+        if leg.outcome not in ("sending", "unknown") or waited < CANCEL_DOUBT_S:
             continue
         account = book.account(leg.account_id)
         if registry.get(account.provider).lookup is not None:
@@ -107,6 +110,13 @@ def _cancels_in_doubt(book: Ledger) -> None:
         if book.tell(incident, "cancel_impossible", words, leg=leg, effect=f"leg:{leg.id}:no_cancel", worse=True):
             subject = f"cancel:{incident.id}"
             book.notice(incident.platform_id, subject, "cancel_impossible", words, incident_id=incident.id, once=True)
+
+
+def _unconfirmed_cancel(book: Ledger, incident: Incident) -> None:
+    words = "The provider has not confirmed the cancel: responders may still come"
+    book.notice(
+        incident.platform_id, f"cancel:{incident.id}", "cancel_unconfirmed", words, incident_id=incident.id, once=True
+    )
 
 
 def _strangers(book: Ledger) -> None:

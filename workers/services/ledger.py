@@ -114,6 +114,8 @@ class Ledger:
         incident.ended_at = self.now if ended(status) else None
         if status not in (Status.REQUESTING, Status.FAILED, Status.UNCONFIRMED):
             self.end_notice(f"incident:{incident.id}")
+        if ended(status):
+            self.end_notice(f"cancel:{incident.id}")
         if status is Status.CLOSED:
             self._wipe_pin(incident)
 

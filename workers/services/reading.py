@@ -18,7 +18,7 @@ from workers.deps import Deps
 from workers.services import calling, following, legs
 from workers.services.ledger import Ledger
 
-# A cancel that the provider took is read again until it shows, about five minutes long.
+# A cancel that the provider took is read again until it shows, about five minutes long. A person was told before.
 CONFIRM_READS = 12
 CONFIRM_EVERY_S = 25.0
 
@@ -86,12 +86,3 @@ def _settle(book: Ledger, lease: Lease, leg_id: int, outcome: Outcome) -> None:
         release(row, book.now, book.in_seconds(min(2.0 * row.attempts, CONFIRM_EVERY_S)))
         return
     finish(row, book.now, "done")
-    if waits:
-        incident = book.incident(leg.incident_id)
-        book.notice(
-            incident.platform_id,
-            f"leg:{leg.id}",
-            "cancel_open",
-            "The provider took the cancel, but its reads do not show it",
-            incident_id=incident.id,
-        )

@@ -84,7 +84,7 @@ def _register_first(book: Ledger, incident: Incident) -> None:
         return
     if site.sync_state == "conflict":
         return
-    values = {"lane": Lane.DISPATCH.value, "priority": 0}
+    values: dict[str, Any] = {"lane": Lane.DISPATCH.value, "priority": 0}
     moved = book.session.execute(
         update(Outbox)
         .where(Outbox.single == f"site:{site.id}", Outbox.state == "pending")

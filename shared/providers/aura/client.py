@@ -96,7 +96,10 @@ class Client:
         return Listing(alarms, complete and len(alarms) == len(entries), answer.date)
 
     def cancel(self, call: Call, account: Account, provider_alarm_id: str, pin: str | None) -> Outcome:
-        """POST callouts/{id}/cancel without `safeCode` (unconditional, for Fixed Locations); repeating it is safe."""
+        """POST callouts/{id}/cancel without `safeCode` (unconditional, for Fixed Locations); repeating it is safe.
+
+        Only a webhook or a read confirms it: what the answer's own status means is not documented.
+        """
         try:
             answer = send(call, account, "POST", "cancel", {}, id=provider_alarm_id)
         except TokenFailed as error:
@@ -105,7 +108,7 @@ class Client:
             return Temporary(error.reason)
         if 200 <= answer.status < 300:
             word = raw_status(callout_of(object_of(answer)))
-            return Accepted(provider_alarm_id, quoted(word), status_of(word) in _OVER, answer.status)
+            return Accepted(provider_alarm_id, quoted(word), settled=False, http_status=answer.status)
         if answer.status in (400, 404, 409):
             return self._refused_cancel(call, account, provider_alarm_id, answer)
         if answer.status >= 500:
