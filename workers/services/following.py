@@ -80,13 +80,15 @@ def _park(book: Ledger, row: Inbox, event: ProviderEvent) -> Leg | None:
 
 
 def _tell_of_stranger(book: Ledger, row: Inbox, event: ProviderEvent) -> None:
-    """A stranger while a create of this account is in doubt may be its answer: a person is told at once."""
+    """A stranger while a create of this account is in doubt, or may be a double: a person is told at once."""
     in_doubt = book.session.scalars(
-        select(Leg).where(
+        select(Leg)
+        .where(
             Leg.account_id == row.account_id,
-            Leg.outcome.in_(("unknown", "doubtful")),
+            Leg.outcome.in_(("unknown", "doubtful")) | Leg.possible_double,
             Leg.sending_at > book.now - timedelta(seconds=book.deps.settings.park_strangers_s),
         )
+        .order_by(Leg.sending_at.desc())
     )
     for leg in in_doubt:
         incident = book.session.get_one(Incident, leg.incident_id)

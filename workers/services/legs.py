@@ -143,6 +143,7 @@ def unpark(book: Ledger, account_id: str, provider_alarm_id: str) -> None:
         row.attempts = 1
         row.next_attempt_at = book.now
     if parked:
+        book.end_notice(f"stranger:{account_id}:{provider_alarm_id}")
         book.ring(Lane.INTAKE)
 
 
