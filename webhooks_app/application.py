@@ -46,7 +46,7 @@ class Number(IntegerConverter):
 class Rest(BaseConverter):
     """All that is left of the path, slashes included: the server has decoded it exactly once."""
 
-    regex = r".+"
+    regex = r"(?s:.+)"
     part_isolating = False
 
 

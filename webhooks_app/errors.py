@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
-from flask import Flask, Response, json
+from flask import Flask, Response
 from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import HTTPException
 
@@ -32,6 +32,7 @@ UNAUTHENTICATED = Kind("unauthenticated", 401, "No valid credentials")
 FORBIDDEN = Kind("forbidden", 403, "The key may not do this")
 NOT_FOUND = Kind("not-found", 404, "There is no such thing")
 NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here")
+TOO_SLOW = Kind("too-slow", 408, "The body did not arrive in time")
 CONFLICT = Kind("conflict", 409, "It conflicts with what is there")
 CANNOT = Kind("provider-cannot", 409, "The provider cannot do this")
 LENGTH_REQUIRED = Kind("length-required", 411, "Content-Length is required")
@@ -44,7 +45,7 @@ UNCONFIGURED = Kind("hook-not-configured", 503, "No webhook secret is configured
 
 KINDS = (
     BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, CONFLICT, CANNOT, LENGTH_REQUIRED, TOO_LARGE,
-    WRONG_TYPE, INVALID, ACCIDENT, AWAY, UNCONFIGURED,
+    WRONG_TYPE, INVALID, TOO_SLOW, ACCIDENT, AWAY, UNCONFIGURED,
 )  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def problem_response(problem: Problem) -> Response:
         detail=problem.detail,
         errors=[FieldError(field=where, detail=what) for where, what in problem.errors],
     )
-    response = Response(json.dumps(document.model_dump()), problem.kind.status, content_type="application/problem+json")
+    response = Response(document.model_dump_json(), problem.kind.status, content_type="application/problem+json")
     response.headers.update(problem.headers)
     return response
 

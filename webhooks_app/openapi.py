@@ -27,7 +27,7 @@ _WHAT = {
     "provider_name": "The name of a provider.",
     "account_id": "The id of a provider account.",
 }
-_BODY_ERRORS = (400, 411, 413, 415, 422)
+_BODY_ERRORS = (400, 408, 411, 413, 415, 422)
 _ABOUT = """\
 Alarms in, responders out, status back. A 2xx answer means that what was sent is on disk.
 Every error is a problem document (RFC 9457). An alarm, a cancel or a webhook is never answered 429;
@@ -85,7 +85,7 @@ def errors_of(route: Route) -> list[int]:
     if route.query:
         found.add(422)
     if route.hook:
-        found |= {500, 503}
+        found |= {408, 500, 503}
     return sorted(found)
 
 

@@ -26,7 +26,7 @@ _SECRET = ("writeback_secret", "escalation_secret")
 def get_platform() -> Response:
     """The platform of the key; secrets are never shown."""
     own = principal().platform_id
-    return jsonify(_shown(doors.door().database.run(lambda session: platforms.locked(session, own))))
+    return jsonify(_shown(doors.door().database.run(lambda session: platforms.own(session, own))))
 
 
 def put_platform() -> Response:

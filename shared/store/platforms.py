@@ -20,6 +20,11 @@ def policies(session: Session, platform_id: str) -> dict[str, Any]:
     return dict(session.scalar(select(Platform.policies).where(Platform.id == platform_id)) or {})
 
 
+def own(session: Session, platform_id: str) -> Platform:
+    """The platform's row."""
+    return session.get_one(Platform, platform_id)
+
+
 def locked(session: Session, platform_id: str) -> Platform:
     """The platform's row, held until the transaction ends."""
     return session.execute(select(Platform).where(Platform.id == platform_id).with_for_update()).scalar_one()

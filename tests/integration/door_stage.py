@@ -186,8 +186,8 @@ def granian(stage: Stage, **environment: str) -> Iterator[str]:
         "TOCSIN_ENCRYPTION_KEYS": stage.encryption_key,
         "TOCSIN_LOG_LEVEL": "ERROR",
     } | environment
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "webhooks_app:create_app"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--blocking-threads", "16", "--no-log"]
+    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--factory", "webhooks_app.gate:create_gate"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--no-log"]
     process = subprocess.Popen(command, env=env)
     try:
         address = f"http://127.0.0.1:{port}"

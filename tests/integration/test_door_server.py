@@ -143,6 +143,23 @@ def test_body_shorter_than_its_length_stores_nothing(stage: Stage, address: str)
     assert len(stage.inbox()) == before
 
 
+def test_alarm_passes_when_many_bodies_stall(stage: Stage, address: str) -> None:
+    """Panels whose line dropped in mid-request hold no thread; each is told after ten seconds."""
+    parts = urlsplit(address)
+    head = b"POST /webhooks/noonlight HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc"
+    with contextlib.ExitStack() as stack:
+        stalled = [
+            stack.enter_context(socket.create_connection((parts.hostname, parts.port), timeout=20)) for _ in range(100)
+        ]
+        for connection in stalled:
+            connection.sendall(head)
+        answer = _post(address, stage, "between")
+        late = stalled[0].recv(4096)
+
+    assert answer.status_code == 202
+    assert late.split()[1] == b"408"
+
+
 @pytest.mark.parametrize(
     ("path", "reference"),
     [
