@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqlalchemy import func, update
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from shared.clock import boot_time
@@ -13,6 +15,9 @@ from shared.providers.base import Call
 from shared.store.models import Attempt
 from shared.store.outbox import Lease
 from workers.deps import Deps
+
+# What a database that went away raises; providers touch it before the first byte only (tokens, `before_send`).
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 
 
 class LeaseLostError(Exception):

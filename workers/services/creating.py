@@ -187,7 +187,7 @@ def _send(deps: Deps, lease: Lease, plan: Plan) -> None:
         return
     try:
         outcome = plan.provider.dispatch.create(calling.frame(deps, lease, before_send), plan.account, plan.request)
-    except (calling.LeaseLostError, NotNowError):
+    except (calling.LeaseLostError, NotNowError, *calling.DATABASE_AWAY):  # all before the first byte
         _not_sent(deps, lease, plan)
         return
     attempt_id = attempt[0] if attempt else None

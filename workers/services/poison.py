@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from shared.store.models import Leg, Outbox
 from shared.store.outbox import LOST_LEASES_BEFORE_ALONE, Lease, fenced, finish, release
 from workers.deps import Deps
 from workers.services import creating, legs
+from workers.services.calling import DATABASE_AWAY
 from workers.services.ledger import Ledger
 
 log = structlog.get_logger(__name__)
@@ -18,7 +17,6 @@ log = structlog.get_logger(__name__)
 ERRORS_BEFORE_DEAD = 8
 # A notice raises no notice (law 13); the next telling makes a new row.
 TELLING = ("notice", "escalation")
-DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 
 
 def is_dead(lease: Lease) -> bool:
@@ -32,8 +30,9 @@ def bury(deps: Deps, lease: Lease) -> None:
 
 
 def put_off(deps: Deps, lease: Lease, error: BaseException) -> None:
-    """After an unexpected error: later again, and dead at last. With the database away the lease runs out by itself."""
+    """After an unexpected error: later again, and dead at last. The database's own absence is nobody's fault."""
     if isinstance(error, DATABASE_AWAY):
+        _give_back(deps, lease)
         return
     name = type(error).__name__
 
@@ -59,6 +58,21 @@ def put_off(deps: Deps, lease: Lease, error: BaseException) -> None:
         deps.record(work)
     except Exception:  # the lease runs out, and the lost leases are counted
         log.exception("poison.not_put_off", row=lease.id)
+
+
+def _give_back(deps: Deps, lease: Lease) -> None:
+    """Due again as soon as the database is back, not only when the lease has run out; a send in doubt stays so."""
+
+    def work(session: Session) -> None:
+        row = fenced(session, lease)
+        if row is None or (row.leg_id is not None and session.get_one(Leg, row.leg_id).outcome == "sending"):
+            return
+        release(row, Ledger(session, deps).now)
+
+    try:
+        deps.record(work, patience_s=deps.settings.lease_s())
+    except DATABASE_AWAY:
+        log.warning("poison.not_given_back", row=lease.id)
 
 
 def _end(session: Session, deps: Deps, lease: Lease, why: str) -> None:
