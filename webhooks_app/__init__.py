@@ -1,7 +1,7 @@
 """The door: verify, store, answer, ring. No decision about an alarm is taken here.
 
-Served by Granian through `webhooks_app/gate.py`, which bounds the wait for a body; behind a proxy that buffers bodies any
-WSGI server can serve `webhooks_app:create_app()` as well.
+Served by Granian through `webhooks_app/gate.py`, which bounds the wait for a body. Behind a proxy that buffers
+bodies any WSGI server can serve `webhooks_app:create_app()` as well.
 """
 
 from __future__ import annotations
