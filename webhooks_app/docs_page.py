@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
@@ -23,7 +24,7 @@ def render(document: dict[str, Any]) -> str:
         "<meta name=viewport content='width=device-width'>",
         f"<title>{escape(document['info']['title'])}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{escape(document['info']['title'])} {escape(document['info']['version'])}</h1>",
-        f"<p>{escape(document['info']['description'])}</p>",
+        f"<p>{_prose(document['info']['description'])}</p>",
         "<p>The same for machines: <a href='/openapi.json'>/openapi.json</a></p><h2>Operations</h2>",
     ]
     for path, operations in document["paths"].items():
@@ -41,17 +42,17 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     scopes = " or ".join(operation.get("x-scopes", [])) or "no key"
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     rows = [
-        (parameter["in"], f"<code>{escape(parameter['name'])}</code>", escape(parameter["description"]))
+        (parameter["in"], f"<code>{escape(parameter['name'])}</code>", _prose(parameter["description"]))
         for parameter in operation["parameters"]
     ]
     if body:
-        rows.append(("body", _type(body), escape(body.get("description", ""))))
+        rows.append(("body", _type(body), _prose(body.get("description", ""))))
     for status, response in operation["responses"].items():
         schema = next(iter(response["content"].values()))["schema"]
-        rows.append((status, _type(schema), escape(response["description"])))
+        rows.append((status, _type(schema), _prose(response["description"])))
     return (
         f"<h3><span class=method>{method.upper()}</span>{escape(path)}</h3>"
-        f"<p>{escape(operation['summary'])}. <span class=scopes>Scope: {escape(scopes)}.</span></p>{_table(rows)}"
+        f"<p>{_prose(operation['summary'])}. <span class=scopes>Scope: {escape(scopes)}.</span></p>{_table(rows)}"
     )
 
 
@@ -61,12 +62,12 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
         (
             f"<code>{escape(field)}</code>{'' if field in required else '?'}",
             _type(value),
-            escape(" ".join(filter(None, [value.get("description", ""), _bounds(value)]))),
+            _prose(" ".join(filter(None, [value.get("description", ""), _bounds(value)]))),
         )
         for field, value in schema.get("properties", {}).items()
     ]
     words = ", ".join(f"<code>{escape(str(word))}</code>" for word in schema.get("enum", []))
-    text = escape(schema.get("description", ""))
+    text = _prose(schema.get("description", ""))
     return f"<h3 id='schema-{escape(name)}'>{escape(name)}</h3><p>{text}</p><p>{words}</p>{_table(rows)}"
 
 
@@ -94,20 +95,25 @@ def _type(schema: dict[str, Any]) -> str:
 def _kinds(kinds: dict[str, Any]) -> str:
     return _table(
         [
-            (f"<code>{escape(name)}</code>", escape(", ".join(kind["services"]) or "nobody"), escape(kind["why"]))
+            (f"<code>{escape(name)}</code>", escape(", ".join(kind["services"]) or "nobody"), _prose(kind["why"]))
             for name, kind in kinds.items()
         ]
     )
 
 
 def _provider(name: str, provider: dict[str, Any]) -> str:
-    rows = [(f"<code>{escape(what)}</code>", escape(why), "") for what, why in provider["cannot"].items()]
+    rows = [(f"<code>{escape(what)}</code>", _prose(why), "") for what, why in provider["cannot"].items()]
     needs = "Answers alarms of registered sites only. " if provider["needs_site"] else ""
     return f"<h3>{escape(name)}</h3><p>{needs}What it cannot do (409):</p>{_table(rows)}"
 
 
 def _problem(name: str, problem: dict[str, Any]) -> str:
     return f"<h3 id='{escape(name)}'>{escape(name)}</h3><p>{problem['status']}: {escape(problem['title'])}.</p>"
+
+
+def _prose(text: str) -> str:
+    """Text as HTML, with `words between backticks` as code. Escaped first, so that nothing in it can be markup."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _table(rows: list[tuple[str, str, str]]) -> str:
