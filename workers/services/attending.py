@@ -30,6 +30,12 @@ _NOT_ACCEPTED = text("""
     WHERE status IN ('received', 'holding', 'requesting') AND received_at < now() - make_interval(secs => :after_s)
     ON CONFLICT (subject) WHERE ended_at IS NULL DO NOTHING
 """)
+# Accepted while the notice was being written.
+_ACCEPTED = text("""
+    UPDATE notice n SET ended_at = now() FROM incident i
+    WHERE n.ended_at IS NULL AND n.kind = 'not_accepted' AND n.incident_id = i.id
+        AND i.status NOT IN ('received', 'holding', 'requesting', 'unconfirmed', 'failed')
+""")
 _UNDELIVERED = text("""
     INSERT INTO notice (platform_id, subject, incident_id, kind, text)
     SELECT platform_id, 'outbox:' || id, incident_id, 'undelivered',
@@ -81,6 +87,7 @@ def _doubts(book: Ledger) -> None:
 def _late(book: Ledger) -> None:
     """Not accepted 30 s after it was received; a turn for the worse undelivered after 30 s."""
     after = {"after_s": book.deps.settings.told_after_s}
+    book.session.execute(_ACCEPTED)
     book.session.execute(_NOT_ACCEPTED, after)
     book.session.execute(_UNDELIVERED, after)
 

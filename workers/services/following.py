@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from shared.domain.lifecycle import BEFORE_ARRIVAL, Status, ended, moves_forward
 from shared.providers import registry
 from shared.providers.base import ProviderEvent, Reading
-from shared.store.models import Inbox, Incident, IncidentLeg, Leg
+from shared.store.models import Inbox, Incident, Leg
 from workers.services import legs
 from workers.services.ledger import Ledger
 
@@ -37,7 +36,7 @@ def webhook(book: Ledger, row: Inbox) -> None:
     assert row.account_id is not None
     account = book.account(row.account_id)
     event = registry.get(account.provider).webhooks.interpret(account, book.box.open(row.body).encode())
-    leg = find_leg(book.session, row.account_id, event.provider_alarm_id)
+    leg = find_leg(book, row.account_id, event.provider_alarm_id)
     if leg is None:
         leg = _park(book, row, event)
     if leg is None:
@@ -57,11 +56,16 @@ def webhook(book: Ledger, row: Inbox) -> None:
         legs.ask_read(book, leg)
 
 
-def find_leg(session: Session, account_id: str, provider_alarm_id: str | None) -> Leg | None:
+def find_leg(book: Ledger, account_id: str, provider_alarm_id: str | None) -> Leg | None:
     """The leg that has this provider's id."""
     if provider_alarm_id is None:
         return None
-    return session.scalar(select(Leg).where(Leg.account_id == account_id, Leg.provider_alarm_id == provider_alarm_id))
+    for known in book.legs.values():
+        if known.leg.provider_alarm_id == provider_alarm_id and known.leg.account_id == account_id:
+            return known.leg
+    return book.session.scalar(
+        select(Leg).where(Leg.account_id == account_id, Leg.provider_alarm_id == provider_alarm_id)
+    )
 
 
 def _park(book: Ledger, row: Inbox, event: ProviderEvent) -> Leg | None:
@@ -69,7 +73,7 @@ def _park(book: Ledger, row: Inbox, event: ProviderEvent) -> Leg | None:
     assert row.account_id is not None
     if event.provider_alarm_id is not None:
         legs.lock_provider_id(book.session, row.account_id, event.provider_alarm_id)
-        leg = find_leg(book.session, row.account_id, event.provider_alarm_id)
+        leg = find_leg(book, row.account_id, event.provider_alarm_id)
         if leg is not None:
             return leg
     row.state = "parked" if event.provider_alarm_id is not None else "unmatched"
@@ -108,12 +112,13 @@ def _tell_of_stranger(book: Ledger, row: Inbox, event: ProviderEvent) -> None:
 
 def follow(book: Ledger, leg_id: int, step: Step) -> None:
     """Lock the incidents, then the leg; record the step on each; move what moves forward."""
-    incidents = book.lock(legs.incident_ids(book.session, leg_id))
-    leg = book.session.get_one(Leg, leg_id, with_for_update=True, populate_existing=True)
-    joined_since = set(legs.incident_ids(book.session, leg_id)) - {incident.id for incident in incidents}
-    incidents += book.lock(joined_since)
-    if not incidents:
-        incidents = [book.incident(leg.incident_id)]  # everybody left: the history still belongs to the opener
+    if leg_id not in book.legs:
+        book.lock(legs.incident_ids(book.session, leg_id))
+        legs.lock_legs(book, [leg_id])
+    known = book.legs[leg_id]
+    leg = known.leg
+    # Whoever joined before the leg was locked is locked now. When everybody left, the history is the opener's.
+    incidents = book.lock(known.incident_ids() or [leg.incident_id])
     _note_facts(leg, step.status)
     forward = step.status is not None and moves_forward(_status(leg), step.status)
     if forward and step.status is not None:
@@ -188,10 +193,11 @@ def _settle_cancel(incident: Incident, leg: Leg, status: Status, entry: str) -> 
 
 def _over(book: Ledger, leg: Leg, incidents: list[Incident], status: Status, before: dict[str, str]) -> None:
     """A shared response that ended before arrival gives every incident that is still alive a new create (law 2)."""
-    book.end_notice(f"leg:{leg.id}")
+    if leg.cancel is not None or leg.outcome == "surplus":
+        book.end_notice(f"leg:{leg.id}")
     served = leg.arrived or leg.outcome != "accepted"
     unserved = [] if served else [incident for incident in incidents if _still_needs(incident, before)]
-    if unserved and _ever_joined(book.session, leg.id):
+    if unserved and any(link.joined for link in book.legs[leg.id].links):
         leg.outcome = "ended"
         book.session.flush()
         for incident in unserved:
@@ -206,13 +212,6 @@ def _over(book: Ledger, leg: Leg, incidents: list[Incident], status: Status, bef
 def _still_needs(incident: Incident, before: dict[str, str]) -> bool:
     """It was alive when its response ended, and nobody has validly cancelled it."""
     return incident.cancel in (None, "refused") and not ended(Status(before[incident.id]))
-
-
-def _ever_joined(session: Session, leg_id: int) -> bool:
-    return (
-        session.scalar(select(IncidentLeg.leg_id).where(IncidentLeg.leg_id == leg_id, IncidentLeg.joined).limit(1))
-        is not None
-    )
 
 
 def reading(book: Ledger, leg_id: int, read: Reading, source: str) -> None:

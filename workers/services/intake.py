@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from shared.store.inbox import TRIES_IN_A_BATCH, Taken, hold_rows, lease_batch
 from shared.store.models import Inbox, IncidentLeg, Leg
 from workers.deps import Deps
-from workers.services import cancelling, following, operating, receiving
+from workers.services import cancelling, following, legs, operating, receiving
 from workers.services.ledger import Ledger
 
 log = structlog.get_logger(__name__)
@@ -61,21 +61,24 @@ def _work(deps: Deps, taken: list[Taken]) -> None:
 
 
 def _lock_all(book: Ledger, ids: list[int]) -> None:
-    """Lock every incident that the batch will touch, in the order of their ids."""
+    """Lock every incident that the batch will touch in the order of their ids, then the legs that it hears of."""
     rows = book.session.execute(
         select(Inbox.incident_id, Inbox.account_id, Inbox.subject).where(Inbox.id.in_(ids))
     ).all()
     subjects = {(row.account_id, row.subject) for row in rows if row.subject is not None}
     touched = {row.incident_id for row in rows if row.incident_id is not None}
+    spoken_of: set[int] = set()
     if subjects:
-        touched.update(
-            book.session.scalars(
-                select(IncidentLeg.incident_id)
-                .join(Leg, Leg.id == IncidentLeg.leg_id)
-                .where(tuple_(Leg.account_id, Leg.provider_alarm_id).in_(subjects), IncidentLeg.left_at.is_(None))
-            )
+        links = book.session.execute(
+            select(IncidentLeg.incident_id, IncidentLeg.leg_id)
+            .join(Leg, Leg.id == IncidentLeg.leg_id)
+            .where(tuple_(Leg.account_id, Leg.provider_alarm_id).in_(subjects))
         )
+        for link in links:
+            touched.add(link.incident_id)
+            spoken_of.add(link.leg_id)
     book.learn_effects(incident.id for incident in book.lock(touched))
+    legs.lock_legs(book, spoken_of)
 
 
 def _work_row(book: Ledger, row: Inbox) -> None:

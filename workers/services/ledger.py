@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,11 +19,26 @@ from shared.domain.lifecycle import Status, ended
 from shared.domain.words import word
 from shared.doorbell import Row
 from shared.providers.base import Account
-from shared.store.models import Incident, Leg, Notice, Outbox, Platform, ProviderAccount, Site, Timeline
+from shared.store.models import Incident, IncidentLeg, Leg, Notice, Outbox, Platform, ProviderAccount, Site, Timeline
 from workers.deps import Deps
 
+# In these a person may be told of the incident itself.
+_NOTICED = frozenset({"received", "holding", "requesting", "unconfirmed", "failed"})
 OPEN_FIRST = 20
 ENDED_LATER = 40
+
+
+@dataclass
+class LockedLeg:
+    """A leg under lock, and all links to it; `read_asked` once a read of it was asked for in this transaction."""
+
+    leg: Leg
+    links: list[IncidentLeg]
+    read_asked: bool = False
+
+    def incident_ids(self) -> list[str]:
+        """The incidents that it answers and that have not left it."""
+        return sorted(link.incident_id for link in self.links if link.left_at is None)
 
 
 class Ledger:
@@ -38,23 +54,27 @@ class Ledger:
         self._rows: list[Outbox] = []
         self._asked: set[Lane | Row] = set()
         self._accounts: dict[str, Account] = {}
+        # What is locked stays as it is here until the commit, so it is read once.
+        self._locked: dict[str, Incident] = {}
+        self._platforms: dict[str, Platform] = {}
+        self.legs: dict[int, LockedLeg] = {}
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def lock(self, incident_ids: Iterable[str]) -> list[Incident]:
         """The incidents, locked in the order of their ids (so that two transactions cannot wait for each other)."""
         wanted = sorted(set(incident_ids))
-        if not wanted:
-            return []
-        return list(
-            self.session.scalars(
+        unlocked = [incident_id for incident_id in wanted if incident_id not in self._locked]
+        if unlocked:
+            found = self.session.scalars(
                 select(Incident)
-                .where(Incident.id.in_(wanted))
+                .where(Incident.id.in_(unlocked))
                 .order_by(Incident.id)
                 .with_for_update()
                 .execution_options(populate_existing=True)
             )
-        )
+            self._locked.update({incident.id: incident for incident in found})
+        return [self._locked[incident_id] for incident_id in wanted if incident_id in self._locked]
 
     def incident(self, incident_id: str) -> Incident:
         """One incident, locked."""
@@ -62,7 +82,9 @@ class Ledger:
 
     def platform(self, platform_id: str) -> Platform:
         """The tenant (kept for the transaction)."""
-        return self.session.get_one(Platform, platform_id)
+        if platform_id not in self._platforms:
+            self._platforms[platform_id] = self.session.get_one(Platform, platform_id)
+        return self._platforms[platform_id]
 
     def account(self, account_id: str) -> Account:
         """The provider account with its credentials opened (kept for the transaction)."""
@@ -107,14 +129,14 @@ class Ledger:
 
     def move(self, incident: Incident, status: Status, reason: str | None = None) -> None:
         """Set the badge, stamp the moment, and end the notices that it clears."""
+        if incident.status in _NOTICED and status.value not in _NOTICED:
+            self.end_notice(f"incident:{incident.id}")
         incident.status = status.value
         incident.moments = {**incident.moments, status.value: self.now.isoformat()}
         if reason is not None:
             incident.reason = reason
         incident.ended_at = self.now if ended(status) else None
-        if status not in (Status.REQUESTING, Status.FAILED, Status.UNCONFIRMED):
-            self.end_notice(f"incident:{incident.id}")
-        if ended(status):
+        if ended(status) and incident.cancel is not None:
             self.end_notice(f"cancel:{incident.id}")
         if status is Status.CLOSED:
             self._wipe_pin(incident)

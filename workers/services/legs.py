@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, text
@@ -13,7 +14,7 @@ from shared.domain.lifecycle import Status, ended
 from shared.providers import registry
 from shared.store.models import LIVE_OUTCOMES, Inbox, Incident, IncidentLeg, Leg, Outbox
 from shared.store.outbox import add_single, void_pending
-from workers.services.ledger import Ledger
+from workers.services.ledger import Ledger, LockedLeg
 
 
 def open_leg(
@@ -92,6 +93,24 @@ def incident_ids(session: Session, leg_id: int) -> list[str]:
             .order_by(IncidentLeg.incident_id)
         )
     )
+
+
+def lock_legs(book: Ledger, leg_ids: Iterable[int]) -> None:
+    """Lock legs in the order of their ids, and read who is linked to them: nobody joins a leg that is locked."""
+    wanted = sorted(set(leg_ids) - set(book.legs))
+    if not wanted:
+        return
+    for leg in book.session.scalars(
+        select(Leg)
+        .where(Leg.id.in_(wanted))
+        .order_by(Leg.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ):
+        book.legs[leg.id] = LockedLeg(leg, [])
+    links = select(IncidentLeg).where(IncidentLeg.leg_id.in_(wanted)).execution_options(populate_existing=True)
+    for link in book.session.scalars(links):
+        book.legs[link.leg_id].links.append(link)
 
 
 def lock_provider_id(session: Session, account_id: str, provider_alarm_id: str) -> None:
@@ -196,19 +215,25 @@ def send_cancel(book: Ledger, leg: Leg, incident: Incident, *, surplus: bool = F
 
 def ask_read(book: Ledger, leg: Leg, *, in_s: float = 0.0) -> None:
     """Have the leg read at the provider, once however often it is asked for, but always after the last wish."""
-    add_single(
-        book.session,
-        again=True,
-        lane=Lane.OUTGOING.value,
-        kind="read",
-        destination=f"account:{leg.account_id}",
-        account_id=leg.account_id,
-        incident_id=leg.incident_id,
-        leg_id=leg.id,
-        priority=15,
-        single=f"read:{leg.id}",
-        next_attempt_at=book.in_seconds(in_s),
-    )
+    known = book.legs.get(leg.id)
+    if known is not None:
+        if known.read_asked:
+            return
+        known.read_asked = in_s == 0.0
+    with book.session.no_autoflush:
+        add_single(
+            book.session,
+            again=True,
+            lane=Lane.OUTGOING.value,
+            kind="read",
+            destination=f"account:{leg.account_id}",
+            account_id=leg.account_id,
+            incident_id=leg.incident_id,
+            leg_id=leg.id,
+            priority=15,
+            single=f"read:{leg.id}",
+            next_attempt_at=book.in_seconds(in_s),
+        )
     if in_s == 0.0:
         book.ring(Lane.OUTGOING)
 
