@@ -96,7 +96,8 @@ class Engine:
                 ).first()
                 if peer is None or peer.destination in room.busy or (room.first_tries_only and peer.attempts > 0):
                     return []
-                lease = lease_row(session, row_id, self.deps.settings.lease_s(), boot_time())
+                boot_now = boot_time()
+                lease = lease_row(session, row_id, self.deps.settings.lease_s(), boot_now, idle=room.idle)
                 return [] if lease is None else [lease]
 
         turn = Turn(time.monotonic() + TURN_S)
@@ -133,6 +134,7 @@ class Engine:
                 boot_now=boot_time(),
                 busy=room.busy,
                 first_tries_only=room.first_tries_only,
+                idle=room.idle,
                 overdue_s=overdue_s,
             )
 

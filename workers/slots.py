@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.store.outbox import LOST_LEASES_BEFORE_ALONE, Lease
 
 
 @dataclass(frozen=True)
 class Room:
-    """What may be leased at this moment."""
+    """What may be leased at this moment. `idle`: nothing is in flight here, so that a row may be worked alone."""
 
     free: int
     busy: frozenset[str]
     first_tries_only: bool
+    idle: bool
 
 
 class Slots:
@@ -37,17 +38,17 @@ class Slots:
             room = self._room()
             if room.free <= 0:
                 return []
-            taken = take(room if want is None else Room(min(want, room.free), room.busy, room.first_tries_only))
+            taken = take(room if want is None else replace(room, free=min(want, room.free)))
             for lease in taken:
                 self._in_flight[lease.destination] += 1
-                self._alone = self._alone or lease.lost_leases >= LOST_LEASES_BEFORE_ALONE
+                self._alone = self._alone or lease.lost_leases == LOST_LEASES_BEFORE_ALONE
             return taken
 
     def _room(self) -> Room:
         used = sum(self._in_flight.values())
         free = 0 if self._alone else self._threads - used
         busy = frozenset(name for name, calls in self._in_flight.items() if calls >= self._per_destination)
-        return Room(free, busy, first_tries_only=free <= self._for_first_tries)
+        return Room(free, busy, first_tries_only=free <= self._for_first_tries, idle=not used)
 
     def give_back(self, lease: Lease) -> None:
         """The thread is free again."""

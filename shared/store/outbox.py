@@ -29,6 +29,7 @@ _IN_ORDER = """
     (o.seq IS NULL OR o.urgent OR o.created_at < now() - interval '60 seconds' OR NOT EXISTS (
         SELECT 1 FROM outbox p WHERE p.incident_id = o.incident_id AND p.state = 'pending' AND p.seq < o.seq))
 """
+_LOST = "o.lost_leases + (o.lease_until IS NOT NULL)::int AS lost"
 _TAKE = """
     UPDATE outbox SET lease_until = now() + make_interval(secs => :lease_s), token = token + 1,
         lost_leases = lost_leases + (lease_until IS NOT NULL)::int
@@ -53,13 +54,14 @@ class Lease:
     boot_until: float
 
 
-def lease_row(session: Session, row_id: int, lease_s: float, boot_now: float) -> Lease | None:
-    """Lease one row if it is due and nobody's. `boot_now` was read before this transaction."""
+def lease_row(session: Session, row_id: int, lease_s: float, boot_now: float, *, idle: bool = True) -> Lease | None:
+    """Lease one row if it is due and nobody's. `boot_now` was read before this transaction; `idle`: see lease_due."""
     found = session.execute(
-        text(f"SELECT o.id FROM outbox o WHERE o.id = :id AND {_DUE} FOR UPDATE SKIP LOCKED"),  # noqa: S608 - constants
+        text(f"SELECT {_LOST} FROM outbox o WHERE o.id = :id AND {_DUE} FOR UPDATE SKIP LOCKED"),  # noqa: S608 - constants
         {"id": row_id, "lane": Lane.DISPATCH.value},
     ).first()
-    return None if found is None else _take(session, [row_id], lease_s, boot_now)[0]
+    must_wait = found is None or (found.lost == LOST_LEASES_BEFORE_ALONE and not idle)
+    return None if must_wait else _take(session, [row_id], lease_s, boot_now)[0]
 
 
 def lease_due(
@@ -71,11 +73,13 @@ def lease_due(
     boot_now: float,
     busy: Collection[str] = (),
     first_tries_only: bool = False,
+    idle: bool = True,
     overdue_s: float = 0.0,
 ) -> list[Lease]:
     """Lease up to `want` due rows, most urgent first, none of a destination in `busy`.
 
-    `overdue_s` takes only rows that could have been leased for that long (the watchman's patience).
+    `overdue_s` takes only rows that could have been leased for that long (the watchman's patience). A row that was
+    lost three times comes by itself, and only to a process that is `idle`: should it kill once more, it kills alone.
     """
     capped = lane is Lane.OUTGOING
     shut = set(busy)
@@ -86,7 +90,7 @@ def lease_due(
         shut |= {name for name, calls in in_flight.items() if calls >= CALLS_PER_DESTINATION}
     rows = session.execute(
         text(
-            f"""SELECT o.id, o.destination FROM outbox o
+            f"""SELECT o.id, o.destination, {_LOST} FROM outbox o
             WHERE {_DUE} AND {_IN_ORDER} AND o.destination <> ALL(:shut)
               AND (:any_try OR o.attempts = 0)
               AND greatest(o.next_attempt_at, o.lease_until) <= now() - make_interval(secs => :overdue_s)
@@ -96,13 +100,16 @@ def lease_due(
     ).all()
     picked: list[int] = []
     for row in rows:
+        alone = row.lost == LOST_LEASES_BEFORE_ALONE
+        if alone and (picked or not idle):
+            continue
         if capped:
             calls = in_flight.get(row.destination, 0)
             if calls >= CALLS_PER_DESTINATION:
                 continue
             in_flight[row.destination] = calls + 1
         picked.append(row.id)
-        if len(picked) == want:
+        if alone or len(picked) == want:
             break
     return _take(session, picked, lease_s, boot_now) if picked else []
 
@@ -165,6 +172,7 @@ def release(row: Outbox, now: datetime, next_attempt_at: datetime | None = None)
     """Give the lease back; due again at `next_attempt_at` (default: now)."""
     row.lease_until = None
     row.lost_leases = 0
+    row.errors = 0
     row.next_attempt_at = next_attempt_at or now
 
 

@@ -41,8 +41,9 @@ def put_off(deps: Deps, lease: Lease, error: BaseException) -> None:
         if row is None:
             return
         row.attempts += 1
+        errors = row.errors + 1
         row.last_error = name
-        if row.attempts >= ERRORS_BEFORE_DEAD:
+        if errors >= ERRORS_BEFORE_DEAD:
             _end(session, deps, lease, f"an unexpected error ({name})")
             return
         book = Ledger(session, deps)
@@ -52,7 +53,8 @@ def put_off(deps: Deps, lease: Lease, error: BaseException) -> None:
             if leg.outcome == "sending":
                 creating.after_unknown(book, leg, incident, row, f"an unexpected error ({name})")
                 return
-        release(row, book.now, book.in_seconds(min(2.0**row.attempts, 30.0)))
+        release(row, book.now, book.in_seconds(min(2.0**errors, 30.0)))
+        row.errors = errors
 
     try:
         deps.record(work)

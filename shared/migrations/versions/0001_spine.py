@@ -361,6 +361,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), server_default="pending", nullable=False),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("lost_leases", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("errors", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("token", sa.Integer(), server_default=sa.text("0"), nullable=False),

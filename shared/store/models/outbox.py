@@ -44,6 +44,8 @@ class Outbox(Base):
     state: Mapped[str] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     lost_leases: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    # Unexpected errors in a row.
+    errors: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     next_attempt_at: Mapped[Stamped]
     lease_until: Mapped[Moment | None]
     token: Mapped[int] = mapped_column(server_default=text("0"))
