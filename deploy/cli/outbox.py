@@ -56,7 +56,13 @@ def run_replay(arguments: argparse.Namespace) -> int:
         if row.kind == "create":
             assert row.platform_id is not None
             assert row.incident_id is not None
-            ask(here, row.platform_id, row.incident_id, "resend", {"by": arguments.by, "reason": f"replay of {row.id}"})
+            ask(
+                here,
+                row.platform_id,
+                row.incident_id,
+                "resend",
+                {"by": arguments.by, "reason": f"replay of row {row.id}"},
+            )
             shown = _shown(row) | {"asked": "resend"}
         else:
             _revive(here, row)

@@ -66,15 +66,13 @@ class Verdict:
 
     def text(self) -> str:
         """For a person."""
+        worked = f"{self.watchman_acted}, {self.watchman_acted_with_redis} of them while Redis ran"
         rows = [
             ("alarms sent", str(self.sent)),
             ("dispatched exactly once", f"{self.dispatched_once} of {self.sent}"),
             ("steps written back", f"{self.steps_told} of {self.steps}"),
             ("lost or late", "; ".join(self.missing) or "none"),
-            (
-                "rows the watchman worked",
-                f"{self.watchman_acted}, {self.watchman_acted_with_redis} of them while Redis ran",
-            ),
+            ("rows the watchman worked", worked),
         ]
         lines = [f"  {name:<26}{value}" for name, value in rows]
         return "\n".join(["Verdict", *lines, "", "PASSED" if self.passed else "FAILED"])
