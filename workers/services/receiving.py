@@ -6,11 +6,12 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from shared.domain.kinds import RULES, Kind, services_for
 from shared.domain.lanes import Lane
 from shared.domain.lifecycle import Status, ended
+from shared.domain.repeats import Known, Posted, Repeat, judge
 from shared.doorbell import Row
 from shared.providers import registry
 from shared.store.models import Inbox, Incident, Outbox, Site
@@ -113,10 +114,11 @@ def further(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     """News of a living incident: on its timeline, and on to whoever responds."""
     assert row.incident_id is not None
     incident = book.incident(row.incident_id)
-    over = ended(Status(incident.status)) or incident.cancel in ("requested", "confirmed")
-    if over and body.get("folded"):
-        _successor(book, row, incident, body)
-        return
+    if body.get("folded") and _is_over(incident):
+        incident = _newest(book, incident)
+        if _is_over(incident) or _asks_for_more(book, incident, body):
+            _successor(book, row, incident, body)
+            return
     kind = RULES[Kind(body.get("kind") or incident.kind)].words
     zone = f", zone {body['zone']}" if body.get("zone") else ""
     sent_on = send_on(book, incident, body)
@@ -124,10 +126,36 @@ def further(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     book.tell(incident, "event", f"Further signal: {kind}{zone}; {tail}", source=incident.origin)
 
 
+def _is_over(incident: Incident) -> bool:
+    return ended(Status(incident.status)) or incident.cancel in ("requested", "confirmed")
+
+
+def _newest(book: Ledger, incident: Incident) -> Incident:
+    """The last incident of the same reference, locked: other news may have opened a successor already."""
+    newest = book.session.scalars(
+        select(Incident.id)
+        .where(Incident.platform_id == incident.platform_id, Incident.incident_ref == incident.incident_ref)
+        .order_by(Incident.generation.desc())
+        .limit(1)
+    ).one()
+    return book.incident(newest)
+
+
+def _asks_for_more(book: Ledger, incident: Incident, body: dict[str, Any]) -> bool:
+    """Judged again, since it met another incident than the door saw."""
+    kind = Kind(body["kind"])
+    known = Known(Kind(incident.kind), Status(incident.status), incident.test, frozenset(incident.services))
+    posted = Posted(kind, bool(body.get("test")), _services(book, incident, kind), False, False, None)
+    return judge(known, posted) is Repeat.SUCCESSOR
+
+
+def _services(book: Ledger, incident: Incident, kind: Kind) -> frozenset[str]:
+    return services_for(kind, book.platform(incident.platform_id).policies.get("dispatch_kinds", {}))
+
+
 def _successor(book: Ledger, row: Inbox, former: Incident, body: dict[str, Any]) -> None:
     """It was news of a living incident when it came, and that one ended meanwhile: a person comes all the same."""
     kind = Kind(body["kind"])
-    policies = book.platform(former.platform_id).policies
     incident = Incident(
         id=f"inc_{uuid.uuid4().hex}",
         platform_id=former.platform_id,
@@ -138,7 +166,7 @@ def _successor(book: Ledger, row: Inbox, former: Incident, body: dict[str, Any])
         site_id=former.site_id,
         site_ref=former.site_ref,
         kind=kind.value,
-        services=sorted(services_for(kind, policies.get("dispatch_kinds", {}))),
+        services=sorted(_services(book, former, kind)),
         origin=body.get("origin") or former.origin,
         test=bool(body.get("test")),
         details=book.box.seal(body),
