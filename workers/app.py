@@ -46,6 +46,7 @@ def make_app() -> Celery:
         "tocsin",
         broker=current().redis_url.get_secret_value(),
         task_cls=QuietTask,
+        amqp="workers.transport:EagerAMQP",
         include=[f"workers.tasks.{lane.value}" for lane in Lane],
     )
     made.conf.update(

@@ -1,4 +1,4 @@
-"""Redis as kombu speaks it, except that a string which is no message is thrown away instead of ending the worker.
+"""Redis as kombu speaks it, except that neither a string which is no message nor a lost connection ends the worker.
 
 With kombu 5.7.0 one junk string in a lane's list (no JSON, a JSON list or number, a body that is no Base64) raises
 through the event loop and ends the process (celery #4308 and #7975, kombu #2421). Nothing is lost by throwing it
@@ -10,13 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
+from celery.app.amqp import AMQP
+from kombu.connection import Connection
 from kombu.transport import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 log = structlog.get_logger(__name__)
 
+# Kombu's own pause between two tries to reconnect grows to 30 s: so long would workers stay deaf after an outage.
+RECONNECT_EVERY_S = 1.0
+
 
 class Channel(redis.Channel):
-    """A channel that survives what cannot be parsed."""
+    """A channel that survives what cannot be parsed, and a broker that goes away while a task runs."""
 
     def _brpop_read(self, **options: Any) -> bool:
         try:
@@ -32,6 +38,13 @@ class Channel(redis.Channel):
             except ValueError as error:
                 _thrown_away(error)
 
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        # A task that ends after the connection was lost acks on a channel that is closed. Kombu raised AttributeError
+        # then, which ended the worker; Celery is ready for a connection error.
+        if self.connection is None or self.connection.client is None:
+            raise RedisConnectionError("the channel is closed")
+        return super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+
 
 class Transport(redis.Transport):
     """A transport that hands on what can be read, and throws away the rest."""
@@ -45,6 +58,20 @@ class Transport(redis.Transport):
             _thrown_away(error)
             return
         super()._deliver(message, queue)  # type: ignore[no-untyped-call]
+
+
+class EagerConnection(Connection):
+    """A connection that is tried again every second, however long the broker was away."""
+
+    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
+        pauses = {"interval_start": RECONNECT_EVERY_S, "interval_step": 0, "interval_max": RECONNECT_EVERY_S}
+        return super()._ensure_connection(*args, **(pauses | options))  # type: ignore[no-untyped-call]
+
+
+class EagerAMQP(AMQP):  # type: ignore[misc]
+    """Celery's messages, over connections that come back soon."""
+
+    Connection = EagerConnection
 
 
 def _thrown_away(error: Exception) -> None:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,21 @@ class Stack(Town):
     """A town whose door and workers are processes. They work by themselves, so `until` only waits."""
 
     def __init__(
-        self, embedded: Embedded, folder: Path, *, without: tuple[str, ...] = ("flower",), **values: Any
+        self,
+        embedded: Embedded,
+        folder: Path,
+        *,
+        without: tuple[str, ...] = ("flower",),
+        environment: dict[str, str] | None = None,
+        **values: Any,
     ) -> None:
-        """Start all processes but `without` and wait until each lane has worked."""
+        """Start all processes but `without` and wait until each lane has worked; `values` are settings."""
         self.embedded = embedded
         self.folder = folder
         self.sandbox = Sandbox({}).start()
         self.encryption_key = new_encryption_key()
+        self.environment = environment or {}
+        self.flower_port = free_port()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         database_url = fresh_database(embedded, "stack")
@@ -104,8 +112,9 @@ class Stack(Town):
         environment = plain | own | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{plain.get('PATH', os.defpath)}",
             "PYTHONPATH": str(ROOT),
-            "PORT": str(self.port if name == "web" else free_port()),
+            "PORT": str(self.port if name == "web" else self.flower_port),
             "BEAT_SCHEDULE": str(self.folder / "beat"),
+            **self.environment,
         }  # fmt: skip
         with self.log(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(
@@ -121,9 +130,13 @@ class Stack(Town):
     def kill(self, *names: str) -> None:
         """`kill -9` of whole processes, their children included."""
         for name in names:
-            os.killpg(self.processes[name].pid, signal.SIGKILL)
+            self._signal(name, signal.SIGKILL)
         for name in names:
             self.processes.pop(name).wait()
+
+    def _signal(self, name: str, what: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.processes[name].pid, what)
 
     def workers(self) -> list[str]:
         """The names of the Celery workers."""
@@ -161,14 +174,14 @@ class Stack(Town):
 
     def close(self) -> None:
         """Stop everything; what a test froze goes on first."""
-        for process in self.processes.values():
-            os.killpg(process.pid, signal.SIGCONT)
+        for name, process in self.processes.items():
+            self._signal(name, signal.SIGCONT)
             process.terminate()
-        for process in self.processes.values():
+        for name, process in self.processes.items():
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                self._signal(name, signal.SIGKILL)
                 process.wait()
         self.sandbox.stop()
         self.engine.dispose()

@@ -55,16 +55,20 @@ def stack() -> Iterator[Stack]:
 def redis_stopped(stack: Stack) -> Iterator[None]:
     """Nobody listens on Redis's port."""
     stack.embedded.redis.stop()
-    yield
-    stack.embedded.redis.start()
+    try:
+        yield
+    finally:
+        stack.embedded.redis.start()
 
 
 @contextmanager
 def redis_frozen(stack: Stack) -> Iterator[None]:
     """Redis keeps its connections and answers nothing."""
     stack.embedded.redis.freeze()
-    yield
-    stack.embedded.redis.thaw()
+    try:
+        yield
+    finally:
+        stack.embedded.redis.thaw()
 
 
 @contextmanager
@@ -72,33 +76,41 @@ def redis_full(stack: Stack) -> Iterator[None]:
     """Redis answers PING and refuses every write."""
     with stack.redis() as client:
         client.config_set("maxmemory", "1")
-        yield
-        client.config_set("maxmemory", "0")
+        try:
+            yield
+        finally:
+            client.config_set("maxmemory", "0")
 
 
 @contextmanager
 def workers_killed(stack: Stack) -> Iterator[None]:
     """`kill -9` of every worker at once."""
     stack.kill(*stack.workers())
-    yield
-    for name in stack.workers():
-        stack.launch(name)
+    try:
+        yield
+    finally:
+        for name in stack.workers():
+            stack.launch(name)
 
 
 @contextmanager
 def postgres_stopped(stack: Stack) -> Iterator[None]:
     """Nobody listens on Postgres's port."""
     stack.embedded.postgres.stop()
-    yield
-    stack.embedded.postgres.start()
+    try:
+        yield
+    finally:
+        stack.embedded.postgres.start()
 
 
 @contextmanager
 def postgres_frozen(stack: Stack) -> Iterator[None]:
     """Postgres keeps its connections and answers nothing."""
     stack.embedded.postgres.freeze()
-    yield
-    stack.embedded.postgres.thaw()
+    try:
+        yield
+    finally:
+        stack.embedded.postgres.thaw()
 
 
 def fresh() -> str:
