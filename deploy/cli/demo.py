@@ -14,6 +14,7 @@ from deploy.cli.stack import Stack
 from deploy.cli.up import FAULTS, Stopped, ignore_signals, stop_on_signals
 from deploy.cli.words import Commands, command
 from deploy.sandbox.rehearsal import Ground, rehearse
+from deploy.sandbox.rehearsal_calls import SceneFailedError
 from deploy.sandbox.rehearsal_verdict import Verdict
 from shared.accounts import DEFAULT_PLATFORM
 from shared.store.keys import create_key
@@ -51,7 +52,12 @@ def _play(stack: Stack, *, quiet: bool) -> Verdict:
     say("Starting Postgres, Redis, the sandbox and Tocsin on a fresh folder ...", quiet=quiet)
     stack.start()
     say(f"Up after {time.monotonic() - began:.1f} s.", quiet=quiet)
-    verdict = rehearse(_ground(stack), lambda line: say(line, quiet=quiet))
+    try:
+        verdict = rehearse(_ground(stack), lambda line: say(line, quiet=quiet))
+    except SceneFailedError as error:
+        raise CommandError(f"the demo failed: {error}\n{stack.last_words()}") from None
+    if not verdict.passed:
+        say(stack.last_words(), quiet=quiet)
     say(f"\n{time.monotonic() - began:.0f} s in all.", quiet=quiet)
     return verdict
 

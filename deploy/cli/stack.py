@@ -80,6 +80,13 @@ class Stack:
         self.stop()
         self.embedded.erase()
 
+    def last_words(self) -> str:
+        """The end of every process's log, for a person who looks for what went wrong."""
+        if self._supervisor is None:
+            return ""
+        names = self._supervisor.ends()
+        return "\n".join(f"{name}:\n{self._supervisor.last_words(name)}" for name in names)
+
     def session(self) -> Session:
         """A session on the stack's database."""
         if self._engine is None:

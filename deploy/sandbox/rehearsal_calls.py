@@ -14,17 +14,17 @@ TIMEOUT_S = 10.0
 LOOK_EVERY_S = 0.05
 
 
-class TooLateError(AssertionError):
-    """What the rehearsal waited for did not happen in time."""
+class SceneFailedError(RuntimeError):
+    """A scene cannot go on: no answer, another one than expected, or nothing happened in time."""
 
 
 def until(what: str, holds: Callable[[], bool], within_s: float, *, fail: bool = True) -> bool:
-    """Wait until `holds()`, `within_s` at most. Raises TooLateError, or answers False where `fail` is off."""
+    """Wait until `holds()`, `within_s` at most. Raises SceneFailedError, or answers False where `fail` is off."""
     end = time.monotonic() + within_s
     while not holds():
         if time.monotonic() > end:
             if fail:
-                raise TooLateError(f"not within {within_s:.0f} s: {what}")
+                raise SceneFailedError(f"not within {within_s:.0f} s: {what}")
             return False
         time.sleep(LOOK_EVERY_S)
     return True
@@ -72,9 +72,12 @@ class Api:
         return int(float(found[1])) if found else 0
 
     def _call(self, method: str, path: str, expected: int, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        answer = self._session.request(method, f"{self._web}{path}", json=body, timeout=TIMEOUT_S)
+        try:
+            answer = self._session.request(method, f"{self._web}{path}", json=body, timeout=TIMEOUT_S)
+        except requests.RequestException as error:
+            raise SceneFailedError(f"{method} {path} got no answer ({type(error).__name__})") from None
         if answer.status_code != expected:
-            raise AssertionError(f"{method} {path} answered {answer.status_code}: {answer.text[:300]}")
+            raise SceneFailedError(f"{method} {path} answered {answer.status_code}: {answer.text[:300]}")
         document: dict[str, Any] = answer.json()
         return document
 
