@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
 
 from deploy.embedded import Embedded
 from deploy.sandbox.noonlight import sign
 from shared.domain.lanes import Lane
-from shared.store.models import Platform
+from shared.domain.lifecycle import RANK, Status
+from shared.providers.aura.mapping import WEBHOOKS
+from shared.store.models import Incident, Platform, Timeline
 from tests.integration.incident_stage import (
     ACKNOWLEDGED,
     ARRIVED,
@@ -28,6 +33,8 @@ from tests.integration.incident_stage import (
     requested,
 )
 from tests.town import QUICK, Town, open_town
+from workers.services import following
+from workers.services.ledger import Ledger
 
 
 @pytest.fixture(scope="module")
@@ -271,3 +278,38 @@ def test_dead_write_back_blocks_nothing(town: Town) -> None:
     assert town.one("SELECT state FROM outbox WHERE incident_id = :i AND seq = 1", i=incident) == "dead"
     assert [body["seq"] for body in told] == list(range(2, len(told) + 2))
     assert town.one("SELECT count(*) FROM notice WHERE kind = 'writeback_dead' AND ended_at IS NULL") == 1
+
+
+SITE_EVENTS = ("NEW_CALLOUT", "CALLOUT_OWNED", DISPATCHED, ACKNOWLEDGED, ARRIVED, COMPLETED, CANCELLED, CLOSED)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.lists(st.sampled_from(SITE_EVENTS), min_size=1, max_size=20))
+def test_history_is_complete_when_events_come_in_any_order(open_for_all: Town, order: list[str]) -> None:
+    """Through the work itself, with any repetition: each event told once, and the badge furthest along."""
+    leg_id, incident_id = _open_leg(open_for_all)
+    with open_for_all.sessions() as session:
+        book = Ledger(session, open_for_all.deps)
+        for name in order:
+            status, entry = WEBHOOKS[name]
+            following.follow(book, leg_id, following.Step(name, status, entry, f"any:{name}", "aura"))
+        session.flush()
+        told = session.scalars(
+            select(Timeline.effect).where(Timeline.incident_id == incident_id, Timeline.effect.startswith("any:"))
+        ).all()
+        badge = session.get_one(Incident, incident_id).status
+        session.rollback()
+
+    assert sorted(told, key=str) == sorted({f"any:{name}" for name in order})
+    ranks = [RANK[status] for status, _ in (WEBHOOKS[name] for name in order) if status is not None]
+    assert RANK[Status(badge)] == max([RANK[Status.REQUESTED], *ranks])
+
+
+def _open_leg(town: Town) -> tuple[int, str]:
+    found = town.rows(
+        "SELECT id, incident_id FROM dispatch WHERE outcome = 'accepted' AND status = 'requested' LIMIT 1"
+    )
+    if not found:
+        requested(town, town.guarded_site(), "burglary")
+        return _open_leg(town)
+    return int(found[0][0]), str(found[0][1])
