@@ -117,10 +117,10 @@ def own_engine(town: Town, threads: int = 4, **values: Any) -> Engine:
 class LoneWorker:
     """A worker in a process of its own, that can be stopped and killed for real."""
 
-    def __init__(self, town: Town) -> None:
+    def __init__(self, town: Town, module: str) -> None:
         """Start it; it waits for orders."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.lone_worker"],
+            [sys.executable, "-m", f"tests.integration.{module}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -162,9 +162,9 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def lone_worker(town: Town) -> Iterator[LoneWorker]:
+def lone_worker(town: Town, module: str = "lone_worker") -> Iterator[LoneWorker]:
     """A worker apart, gone at the end whatever became of it."""
-    worker = LoneWorker(town)
+    worker = LoneWorker(town, module)
     try:
         yield worker
     finally:

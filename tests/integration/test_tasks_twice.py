@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from deploy.embedded import Embedded
 from shared.domain.lanes import DRAIN_TASK, ROW_TASK, Lane
-from tests.integration.doubt_stage import DOUBTFUL, await_that, hurry, legs, sweep, take_in, told
+from tests.integration.doubt_stage import (
+    DOUBTFUL,
+    LoneWorker,
+    await_that,
+    hurry,
+    legs,
+    lone_worker,
+    sweep,
+    take_in,
+    told,
+)
 from tests.town import Town, open_town
-from workers.engine import Engine
 
-COPIES = 4
+Deliver = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +32,25 @@ def street(embedded: Embedded) -> Iterator[Town]:
         yield town
 
 
+@pytest.fixture(scope="module")
+def processes(street: Town) -> Iterator[list[LoneWorker]]:
+    """Two worker processes that know the tasks by their names."""
+    with lone_worker(street, "task_worker") as one, lone_worker(street, "task_worker") as two:
+        yield [one, two]
+
+
+@pytest.fixture
+def deliver(processes: list[LoneWorker]) -> Deliver:
+    """Deliver one task four times at once: twice to each of two processes."""
+
+    def at_once(name: str, *args: int) -> None:
+        for process in processes:
+            process.order(" ".join([name, *map(str, args)]))
+        assert [process.answer() for process in processes] == ["done", "done"]
+
+    return at_once
+
+
 @pytest.fixture
 def town(street: Town) -> Town:
     """The town, swept; everybody answers slowly, so that the copies do meet."""
@@ -33,28 +58,6 @@ def town(street: Town) -> Town:
     for service in (street.noonlight, street.aura, street.platform):
         service("_control", latency_ms=60)
     return street
-
-
-def _deliver(town: Town, name: str, *args: int) -> None:
-    """What the worker's task of that name does, in as many processes at once."""
-    rows = dict.fromkeys(ROW_TASK.values(), Lane.DISPATCH)
-    lanes = {task: lane for lane, task in DRAIN_TASK.items()}
-    engines = [Engine(town.new_deps(), rows.get(name) or lanes[name], 4) for _ in range(COPIES)]
-    work: list[Callable[[], Any]] = [
-        (lambda e=engine: e.work_row(*args)) if name in rows else engine.answer_bell  # type: ignore[misc]
-        for engine in engines
-    ]
-    start = threading.Barrier(COPIES)
-
-    def run(one: Callable[[], Any]) -> None:
-        start.wait(10)
-        one()
-
-    with ThreadPoolExecutor(COPIES) as pool:
-        for done in [pool.submit(run, one) for one in work]:
-            done.result(30)
-    for engine in engines:
-        engine.deps.bell.close()
 
 
 def _row(town: Town, kind: str) -> int:
@@ -78,48 +81,50 @@ def _once(town: Town, *providers: str) -> None:
         assert set(calls.values()) == {1}, calls
 
 
-def test_every_task_name_is_delivered_twice_somewhere_below() -> None:
-    """A new name needs a story here."""
-    assert set(ROW_TASK.values()) == {"dispatch.create", "dispatch.cancel", "dispatch.register_site"}
-    assert set(DRAIN_TASK.values()) == {"intake.drain", "dispatch.drain", "outgoing.drain", "periodic.drain"}
+def test_every_task_name_has_its_story_below(processes: list[LoneWorker]) -> None:
+    """The names are a wire contract; a new one needs a story here."""
+    names = processes[0].order("names").answer().split()
+    assert names == sorted({*ROW_TASK.values(), *DRAIN_TASK.values(), "periodic.tick"})
 
 
 @pytest.mark.parametrize("provider", ["noonlight", "aura"])
-def test_one_alarm_stands_when_create_and_cancel_are_delivered_twice(town: Town, provider: str) -> None:
+def test_one_alarm_stands_when_create_and_cancel_are_delivered_twice(
+    town: Town, deliver: Deliver, provider: str
+) -> None:
     """`dispatch.create`, then `dispatch.cancel`."""
     site = town.guarded_site() if provider == "aura" else None
     getattr(town, provider)("_control", latency_ms=60)
     incident = take_in(town, "burglary", site=site)
-    _deliver(town, "dispatch.create", _row(town, "create"))
+    deliver("dispatch.create", _row(town, "create"))
     assert town.status(incident) == "requested"
     assert len(town.creates(provider)) == 1
     assert town.post(f"/v1/incidents/{incident}/cancel", {"reason": "resolved"}).status_code == 202
     town.turn(Lane.INTAKE)
-    _deliver(town, "dispatch.cancel", _row(town, "cancel"))
+    deliver("dispatch.cancel", _row(town, "cancel"))
     town.until(lambda: town.status(incident) == "cancelled")
     cancels = [call for call in _calls(town, provider).elements() if call[1].endswith(("/status", "/cancel"))]
     assert len(cancels) == 1
     assert town.events(incident).count("cancelled") == 1
 
 
-def test_site_is_registered_once_when_its_task_is_delivered_twice(town: Town) -> None:
+def test_site_is_registered_once_when_its_task_is_delivered_twice(town: Town, deliver: Deliver) -> None:
     """`dispatch.register_site`, ahead of a create that waits for it."""
     site = town.guarded_site(synced=False)
     incident = take_in(town, "panic", site=site)
-    _deliver(town, "dispatch.register_site", _row(town, "site"))
+    deliver("dispatch.register_site", _row(town, "site"))
     town.until(lambda: town.status(incident) == "requested")
     _once(town, "aura")
     assert len(town.aura("_state")["locations"]) == 1
 
 
-def test_inbox_is_worked_once_when_its_drain_is_delivered_twice(town: Town) -> None:
+def test_inbox_is_worked_once_when_its_drain_is_delivered_twice(town: Town, deliver: Deliver) -> None:
     """`intake.drain`: alarms, notes, events of providers and cancels, each with one effect."""
     refs = [f"inbox-twice-{number}" for number in range(20)]
     incidents = [town.alarm("burglary", ref=ref) for ref in refs]
-    _deliver(town, "intake.drain")
+    deliver("intake.drain")
     assert all(legs(town, one) == ["pending"] for one in incidents)
     assert all(town.events(one) == ["received"] for one in incidents)
-    _deliver(town, "dispatch.drain")
+    deliver("dispatch.drain")
     assert len(town.creates()) == len(town.alarms()) == 20
     for alarm in town.alarms():
         town.noonlight("_step", id=alarm["id"], event="alarm.psap_contacted")
@@ -127,23 +132,23 @@ def test_inbox_is_worked_once_when_its_drain_is_delivered_twice(town: Town) -> N
         town.alarm("burglary", ref=refs[0], zone=zone)
     hooks = "SELECT count(*) FROM inbox WHERE source = 'webhook' AND state = 'pending'"
     await_that(lambda: town.one(hooks) == 20)
-    _deliver(town, "intake.drain")
+    deliver("intake.drain")
     assert all(town.events(one).count("authorities_contacted") == 1 for one in incidents)
     assert town.events(incidents[0]).count("event") == 2
 
 
-def test_everything_leaves_once_when_the_drains_are_delivered_twice(town: Town) -> None:
+def test_everything_leaves_once_when_the_drains_are_delivered_twice(town: Town, deliver: Deliver) -> None:
     """`dispatch.drain` and `outgoing.drain`: creates, trigger events, notes, write-backs."""
     site = town.guarded_site()
     refs = [f"twice-{number}" for number in range(4)]
     for ref in refs:
         take_in(town, "smoke", ref=ref)
     guarded = take_in(town, "burglary", site=site, ref="twice-a")
-    _deliver(town, "dispatch.drain")
+    deliver("dispatch.drain")
     assert town.post(f"/v1/incidents/{guarded}/notes", {"text": "Gate is open", "by": "Op"}).status_code == 202
     town.turn(Lane.INTAKE)
     for _ in range(3):
-        _deliver(town, "outgoing.drain")
+        deliver("outgoing.drain")
         hurry(town)
     _once(town, "noonlight")
     notes = town.callouts()[0]["events"]
@@ -156,16 +161,19 @@ def test_everything_leaves_once_when_the_drains_are_delivered_twice(town: Town) 
     assert not town.one("SELECT count(*) FROM outbox WHERE state = 'pending'")
 
 
-def test_people_are_told_once_when_the_periodic_drain_is_delivered_twice(town: Town) -> None:
-    """`periodic.drain` (and `periodic.tick`, which does the same): one notice, one bundle per address."""
+@pytest.mark.parametrize("name", ["periodic.drain", "periodic.tick"])
+def test_people_are_told_once_when_the_periodic_tasks_are_delivered_twice(
+    town: Town, deliver: Deliver, name: str
+) -> None:
+    """One notice, one bundle per address."""
     town.noonlight("_control", fail=[{"path": "/dispatch/v1/alarms", "status": 400, "body": {}}])
     incident = take_in(town, "burglary")
     town.turn(Lane.DISPATCH)
     assert town.status(incident) == "failed"
     for _ in range(3):
         town.change("UPDATE job SET next_run_at = now(), lease_until = NULL")
-        _deliver(town, "periodic.drain")
-        _deliver(town, "outgoing.drain")
+        deliver(name)
+        deliver("outgoing.drain")
     assert told(town, incident, "failed")
     assert town.one("SELECT count(*) FROM notice WHERE incident_id = :i", i=incident) == 1
     assert len([notice for notice in town.escalations() if notice["incident_id"] == incident]) == 1
