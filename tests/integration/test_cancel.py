@@ -373,3 +373,24 @@ def test_person_is_told_when_provider_does_not_confirm_the_cancel(town: Town) ->
 
     town.until(lambda: _cancel_state(town, incident) == "confirmed")
     assert town.one(open_notices, i=incident) is None
+
+
+def test_operator_reads_of_the_doubt_when_cancel_finds_only_an_earlier_request(town: Town) -> None:
+    """A panic in doubt waits to be sent again; the cancel stops that, and does not claim that nothing was sent."""
+    refuse = {"path": CREATE, "status": 429, "headers": {"Retry-After": "9"}, "body": ""}
+    town.noonlight("_control", drop_answer=[{"path": CREATE, "times": 1}])
+    incident = town.alarm("panic")
+    town.turn(Lane.INTAKE)
+    with another_worker(town, Lane.DISPATCH):
+        await_that(lambda: "resent" in town.events(incident))
+        town.noonlight("_control", fail=[refuse])
+        cancel(town, incident, pin="4711")
+        town.turn(Lane.INTAKE)
+        await_that(lambda: _cancel_state(town, incident) == "confirmed")
+    town.settle()
+
+    told = [w for w in town.writebacks(town.incident(incident)["incident_ref"]) if w["event"] == "cancelled"]
+    assert "may have arrived" in told[0]["entry"]
+    assert "+1 555 0100" in told[0]["entry"]
+    assert len(town.alarms()) == 1
+    town.until(lambda: [n for n in town.escalations() if n["kind"] == "cancel_impossible"])

@@ -197,3 +197,26 @@ def test_closed_by_a_person_stays_closed_when_shared_callout_ends_early(town: To
 
     assert town.status(first) == "closed"
     assert "requested_again" not in town.events(first)
+
+
+def test_answer_with_an_open_callout_joins_it_when_provider_returns_the_existing_one(town: Town) -> None:
+    """One callout per site at the provider: the id of another leg counts, since a read says that it is active."""
+    town.aura("_control", return_existing=True)
+    site = town.guarded_site()
+    first, second = requested(town, site, "burglary"), requested(town, site, "fire")
+
+    assert legs_of(town, first) == legs_of(town, second)
+    assert len(town.callouts()) == 1
+
+
+def test_alarm_fails_when_provider_returns_a_callout_that_is_being_cancelled(town: Town) -> None:
+    """Joining it would be joining nobody: a person is told at once."""
+    town.aura("_control", return_existing=True, fail=[{"path": "*/cancel", "status": 503}])
+    site = town.guarded_site()
+    first = requested(town, site, "burglary")
+    cancel(town, first)
+    town.turn(Lane.INTAKE)
+    second = town.site_alarm(site, "panic")
+
+    town.until(lambda: town.status(second) == "failed")
+    town.until(lambda: [n for n in town.escalations() if n["incident_id"] == second and n["kind"] == "failed"])

@@ -15,7 +15,7 @@ from shared.providers import registry
 from shared.store.models import Inbox, Incident, IncidentLeg, Leg, Notice, Platform
 from shared.store.outbox import add_single
 from workers.deps import Deps
-from workers.services import legs
+from workers.services import cancelling, legs
 from workers.services.escalating import escalation_endpoint
 from workers.services.ledger import Ledger
 
@@ -112,11 +112,9 @@ def _cancels_in_doubt(book: Ledger) -> None:
         account = book.account(leg.account_id)
         if registry.get(account.provider).lookup is not None:
             continue
-        number = account.options.get("support_phone") or "the number in your contract"
-        words = f"It cannot be cancelled from here while its id is unknown: call the provider at {number}"
+        words = cancelling.impossible_words(account)
         if book.tell(incident, "cancel_impossible", words, leg=leg, effect=f"leg:{leg.id}:no_cancel", worse=True):
-            subject = f"cancel:{incident.id}"
-            book.notice(incident.platform_id, subject, "cancel_impossible", words, incident_id=incident.id, once=True)
+            cancelling.tell_impossible(book, incident, words)
 
 
 def _unconfirmed_cancel(book: Ledger, incident: Incident) -> None:

@@ -11,10 +11,12 @@ from sqlalchemy.orm import Session
 
 from shared.domain import retry
 from shared.domain.cancelling import Wish, refusal
+from shared.domain.doubt import COMPLETE_LOOKUPS_BEFORE_RESEND
 from shared.domain.kinds import Kind
 from shared.domain.lifecycle import Status, ended
 from shared.domain.outcome import Accepted, Outcome, Permanent
 from shared.providers import registry
+from shared.providers.base import Account
 from shared.store.models import Inbox, Incident, IncidentLeg, Leg, Outbox
 from shared.store.outbox import Lease, fenced, finish, release, void_pending
 from workers.deps import Deps
@@ -111,7 +113,38 @@ def _confirmed(book: Ledger, incident: Incident, leg: Leg | None, words: str, *,
         words += "; the authorities had been contacted, so responders may still come"
     if incident.status != Status.CLOSED.value:
         book.move(incident, Status.CANCELLED)
-    book.tell(incident, "cancelled", words, source=source, leg=leg, urgent=True)
+    in_doubt = _in_doubt(book.session, incident)
+    if in_doubt is not None:
+        cannot = impossible_words(book.account(in_doubt.account_id))
+        words += f"; an earlier request, whose answer was lost, may have arrived all the same. {cannot}"
+        tell_impossible(book, incident, cannot)
+    book.tell(incident, "cancelled", words, source=source, leg=leg, urgent=True, worse=in_doubt is not None)
+
+
+def _in_doubt(session: Session, incident: Incident) -> Leg | None:
+    """A leg that was given up although nobody can say that it does not exist."""
+    return session.scalar(
+        select(Leg)
+        .where(
+            Leg.incident_id == incident.id,
+            Leg.outcome == "doubtful",
+            Leg.provider_alarm_id.is_(None),
+            Leg.complete_lookups < COMPLETE_LOOKUPS_BEFORE_RESEND,
+        )
+        .limit(1)
+    )
+
+
+def impossible_words(account: Account) -> str:
+    """What the operator reads of an alarm whose id nobody knows."""
+    number = account.options.get("support_phone") or "the number in your contract"
+    return f"It cannot be cancelled from here while its id is unknown: call the provider at {number}"
+
+
+def tell_impossible(book: Ledger, incident: Incident, words: str) -> None:
+    """Tell a person once, in both ways."""
+    subject = f"cancel:{incident.id}"
+    book.notice(incident.platform_id, subject, "cancel_impossible", words, incident_id=incident.id, once=True)
 
 
 def _others_need(session: Session, leg: Leg, incident: Incident) -> bool:
