@@ -204,7 +204,7 @@ def _repeat(now: Situation, alarm: Alarm, services: frozenset[str]) -> Repeat | 
         known = Known(Kind(newest.kind), Status(newest.status), newest.test, newest.services, newest.cancelling)
     else:  # the incident is no longer kept, its keys still are
         known = Known(body.kind, Status.CLOSED, body.test, services)
-    same_bytes = now.seen.get(alarm.bytes_key)
+    same_bytes = _same_bytes(now, alarm)
     posted = Posted(
         kind=body.kind,
         test=body.test,
@@ -216,10 +216,19 @@ def _repeat(now: Situation, alarm: Alarm, services: frozenset[str]) -> Repeat | 
     return judge(known, posted)
 
 
+def _same_bytes(now: Situation, alarm: Alarm) -> Seen | None:
+    """The same content, unless what it once said is over and another incident of the reference lives by now."""
+    found = now.seen.get(alarm.bytes_key)
+    if found is None or now.newest is None or found.incident_id == now.newest.incident_id:
+        return found
+    over = found.status is None or ended(Status(found.status))
+    return None if over and found.age_s > SAME_BYTES_WINDOW_S else found
+
+
 def _same(now: Situation, alarm: Alarm) -> Taken:
     """The answer that the first of these alarms got, with the status of today."""
     found: Seen | None = now.seen.get(alarm.event_key or "")
-    same_bytes = now.seen.get(alarm.bytes_key)
+    same_bytes = _same_bytes(now, alarm)
     if found is None and same_bytes is not None and (_alive(now) or same_bytes.age_s <= SAME_BYTES_WINDOW_S):
         found = same_bytes
     found = found or now.seen.get(alarm.moment_key or "")

@@ -54,7 +54,10 @@ _FOLD = text("""
     WITH keyed AS (
         INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
         SELECT :platform_id, :incident_ref, key, :id, clock_timestamp() FROM unnest(CAST(:keys AS text[])) AS key
-        ON CONFLICT (platform_id, incident_ref, key) DO NOTHING
+        ON CONFLICT (platform_id, incident_ref, key)
+            DO UPDATE SET incident_id = excluded.incident_id, seen_at = excluded.seen_at
+            -- The bytes of an incident that is over are news to this one; an event id counts once per reference.
+            WHERE repeat_key.key LIKE 'b:%' AND repeat_key.incident_id <> excluded.incident_id
         RETURNING key
     )
     INSERT INTO inbox (source, platform_id, account_id, incident_id, api_key_id, event_id, digest, stream, priority,

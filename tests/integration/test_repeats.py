@@ -267,3 +267,29 @@ def test_event_id_is_taken_once_when_it_is_posted_twice_to_an_incident(town: Tow
     town.settle()
 
     assert town.events(incident).count("event") == 1
+
+
+def test_person_comes_when_panic_of_an_ended_incident_repeats_beside_a_burglary(town: Town) -> None:
+    """Yesterday's bytes, while something less severe of the same reference lives."""
+    ref = _ref()
+    first = _closed(town, _body(ref, "panic"))
+    _days_pass(town, ref)
+    second = _post(town, _body(ref))["incident_id"]
+    town.until(lambda: town.status(second) == "requested")
+    third = _post(town, _body(ref, "panic"))
+
+    assert (third["repeat"], third["incident_id"] in (first, second)) == ("successor", False)
+    town.until(lambda: town.status(third["incident_id"]) == "requested")
+
+
+def test_news_is_told_when_it_repeats_the_bytes_of_an_ended_incident(town: Town) -> None:
+    """Zone 1 of yesterday is news of what goes on today, once."""
+    ref = _ref()
+    first = _closed(town, _body(ref, zone="1"))
+    _days_pass(town, ref)
+    second = _post(town, _body(ref, zone="5"))["incident_id"]
+    news = [_post(town, _body(ref, zone="1")) for _ in range(2)]
+
+    assert [(one["repeat"], one["incident_id"]) for one in news] == [("fold", second), ("same", second)]
+    town.until(lambda: town.events(second).count("event") == 1)
+    assert "event" not in town.events(first)

@@ -121,7 +121,7 @@ def _play(town: Town, dice: random.Random) -> list[Webhook]:
     _step_all(town, *known)
     ordinary = _webhooks(town)
 
-    hang = {"seconds": 8.0, "work": "before", "method": "POST"}
+    hang = {"seconds": 10.0, "work": "before", "method": "POST"}
     town.noonlight("_control", hang=[{"path": "/dispatch/v1/alarms", **hang}])
     town.aura("_control", hang=[{"path": "*/callouts", **hang}])
     _raise(town, range(EARLY_HOMES), range(EARLY_SITES))
