@@ -94,7 +94,7 @@ class Engine:
                 peer = session.execute(
                     text("SELECT destination, attempts FROM outbox WHERE id = :id"), {"id": row_id}
                 ).first()
-                if peer is None or peer.destination in room.busy or (room.first_tries_only and peer.attempts > 0):
+                if peer is None or room.full(peer.destination) or (peer.attempts > 0 and room.retries == 0):
                     return []
                 boot_now = boot_time()
                 lease = lease_row(session, row_id, self.deps.settings.lease_s(), boot_now, idle=room.idle)
@@ -132,8 +132,9 @@ class Engine:
                 room.free,
                 lease_s=self.deps.settings.lease_s(),
                 boot_now=boot_time(),
-                busy=room.busy,
-                first_tries_only=room.first_tries_only,
+                retries=room.retries,
+                share=room.share,
+                in_flight=room.in_flight,
                 idle=room.idle,
                 overdue_s=overdue_s,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from shared.store.outbox import LOST_LEASES_BEFORE_ALONE, Lease
@@ -12,12 +12,23 @@ from shared.store.outbox import LOST_LEASES_BEFORE_ALONE, Lease
 
 @dataclass(frozen=True)
 class Room:
-    """What may be leased at this moment. `idle`: nothing is in flight here, so that a row may be worked alone."""
+    """What may be leased at this moment: `free` rows, of these `retries` that were tried before, and of each
+    destination its `share`, those in flight included.
+    """
 
     free: int
-    busy: frozenset[str]
-    first_tries_only: bool
-    idle: bool
+    retries: int
+    share: int
+    in_flight: Mapping[str, int]
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight here, so that a row may be worked alone."""
+        return not self.in_flight
+
+    def full(self, destination: str) -> bool:
+        """True when this destination has its share."""
+        return self.in_flight.get(destination, 0) >= self.share
 
 
 class Slots:
@@ -45,10 +56,8 @@ class Slots:
             return taken
 
     def _room(self) -> Room:
-        used = sum(self._in_flight.values())
-        free = 0 if self._alone else self._threads - used
-        busy = frozenset(name for name, calls in self._in_flight.items() if calls >= self._per_destination)
-        return Room(free, busy, first_tries_only=free <= self._for_first_tries, idle=not used)
+        free = 0 if self._alone else self._threads - sum(self._in_flight.values())
+        return Room(free, max(0, free - self._for_first_tries), self._per_destination, dict(self._in_flight))
 
     def give_back(self, lease: Lease) -> None:
         """The thread is free again."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import CursorResult, Row, func, select, text, update
@@ -71,43 +73,46 @@ def lease_due(
     *,
     lease_s: float,
     boot_now: float,
-    busy: Collection[str] = (),
-    first_tries_only: bool = False,
+    retries: int = _WINDOW,
+    share: int = _WINDOW,
+    in_flight: Mapping[str, int] = MappingProxyType({}),
     idle: bool = True,
     overdue_s: float = 0.0,
 ) -> list[Lease]:
-    """Lease up to `want` due rows, most urgent first, none of a destination in `busy`.
+    """Lease up to `want` due rows, most urgent first: `retries` at most that were tried before, and of no destination
+    more than its `share`, the caller's calls `in_flight` included.
 
     `overdue_s` takes only rows that could have been leased for that long (the watchman's patience). A row that was
     lost three times comes by itself, and only to a process that is `idle`: should it kill once more, it kills alone.
     """
-    capped = lane is Lane.OUTGOING
-    shut = set(busy)
-    if capped:
-        # Leasing in this lane is one at a time, so that the count of calls in flight is exact.
+    calls = Counter(in_flight)
+    if lane is Lane.OUTGOING:
+        # Leasing in this lane is one at a time, so that the count of calls in flight (ours are among them) is exact.
         session.execute(text("SELECT pg_advisory_xact_lock(hashtext('lease:' || :lane))"), {"lane": lane.value})
-        in_flight = _in_flight(session, lane)
-        shut |= {name for name, calls in in_flight.items() if calls >= CALLS_PER_DESTINATION}
+        calls, share = Counter(_in_flight(session, lane)), CALLS_PER_DESTINATION
     rows = session.execute(
         text(
-            f"""SELECT o.id, o.destination, {_LOST} FROM outbox o
-            WHERE {_DUE} AND {_IN_ORDER} AND o.destination <> ALL(:shut)
+            f"""SELECT o.id, o.destination, o.attempts, {_LOST} FROM outbox o
+            WHERE {_DUE} AND {_IN_ORDER} AND o.destination <> ALL(:full)
               AND (:any_try OR o.attempts = 0)
               AND greatest(o.next_attempt_at, o.lease_until) <= now() - make_interval(secs => :overdue_s)
             ORDER BY o.priority, o.next_attempt_at LIMIT {_WINDOW} FOR UPDATE OF o SKIP LOCKED"""  # noqa: S608
         ),
-        {"lane": lane.value, "shut": list(shut), "any_try": not first_tries_only, "overdue_s": overdue_s},
+        {
+            "lane": lane.value,
+            "full": [name for name, count in calls.items() if count >= share],
+            "any_try": retries > 0,
+            "overdue_s": overdue_s,
+        },
     ).all()
     picked: list[int] = []
     for row in rows:
         alone = row.lost == LOST_LEASES_BEFORE_ALONE
-        if alone and (picked or not idle):
+        again = row.attempts > 0
+        if (alone and (picked or not idle)) or (again and retries == 0) or calls[row.destination] >= share:
             continue
-        if capped:
-            calls = in_flight.get(row.destination, 0)
-            if calls >= CALLS_PER_DESTINATION:
-                continue
-            in_flight[row.destination] = calls + 1
+        calls[row.destination] += 1
+        retries -= again
         picked.append(row.id)
         if alone or len(picked) == want:
             break
