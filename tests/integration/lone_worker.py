@@ -16,6 +16,10 @@ from workers.deps import Deps
 from workers.engine import Engine
 from workers.tokens import StoredTokens
 
+# Logs go elsewhere, so that every line of the output is an answer.
+ANSWERS = sys.stdout
+sys.stdout = sys.stderr
+
 
 def main() -> None:
     """Obey until the input ends; each order is answered with one line."""
@@ -41,8 +45,8 @@ def main() -> None:
 
 def say(word: str) -> None:
     """Answer."""
-    sys.stdout.write(word + "\n")
-    sys.stdout.flush()
+    ANSWERS.write(word + "\n")
+    ANSWERS.flush()
 
 
 if __name__ == "__main__":

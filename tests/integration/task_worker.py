@@ -1,4 +1,4 @@
-"""Calls Celery tasks by their names, as a worker process does: settings on the first line, then `name [row id]` lines."""
+"""Calls Celery tasks by name, as a worker process does: settings on the first line, then `name [row id]` lines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+
+# Logs go elsewhere, so that every line of the output is an answer.
+ANSWERS = sys.stdout
+sys.stdout = sys.stderr
 
 
 def main() -> None:
@@ -31,8 +35,8 @@ def main() -> None:
 
 def say(word: str) -> None:
     """Answer."""
-    sys.stdout.write(word + "\n")
-    sys.stdout.flush()
+    ANSWERS.write(word + "\n")
+    ANSWERS.flush()
 
 
 if __name__ == "__main__":

@@ -140,6 +140,25 @@ def test_nothing_is_sent_when_the_connection_took_longer_than_the_lease(town: To
     assert len(town.creates("aura")) == len(town.callouts()) == 1
 
 
+def test_nothing_is_sent_under_a_lease_that_ran_out_though_nobody_else_took_the_row(town: Town) -> None:
+    """Whether somebody takes it in the next instant, the sleeper cannot know."""
+    incident = take_in(town, "panic", site=town.guarded_site())
+    tokens = _SlowTokens(town)
+    engine = _slow_engine(town, tokens)
+    [row] = town.rows("SELECT id FROM outbox WHERE incident_id = :i AND kind = 'create'", i=incident)
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(engine._work, lease(town))
+        assert tokens.asked.wait(10)
+        run_out(town)
+        tokens.go_on.set()
+        work.result(20)
+    assert town.creates("aura") == []
+    assert legs(town, incident) == ["pending"]
+    town.turn(Lane.DISPATCH)
+    assert town.status(incident) == "requested"
+    assert town.one("SELECT token FROM outbox WHERE id = :r", r=row.id) == 2
+
+
 def test_former_owner_changes_nothing_when_the_row_was_leased_again(town: Town) -> None:
     """The fencing token names the owner, not the clock."""
     take_in(town)
