@@ -92,7 +92,7 @@ def _valid(book: Ledger, incident: Incident, body: dict[str, Any]) -> None:
             leg.outcome = "void"
             book.session.flush()
             void_pending(book.session, leg_id=leg.id, kind="create", why="cancelled")
-        _confirmed(book, incident, leg, f"{asked_words}; nothing had been sent", source=_who(body))
+        _confirmed(book, incident, leg, f"{asked_words}; nobody had been sent", source=_who(body))
         _cancel_late_legs(book, incident)
         return
     if leg.outcome == "accepted" and _others_need(book.session, leg, incident):
