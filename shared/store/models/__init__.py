@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from shared.store.models.base import Base
+from shared.store.models.certificate import Certificate
 from shared.store.models.incident import LIVE_OUTCOMES, Incident, IncidentLeg, Leg, Timeline
 from shared.store.models.intake import Inbox, RepeatKey
+from shared.store.models.location import LocationFix
 from shared.store.models.outbox import Attempt, Outbox
+from shared.store.models.reconciliation import Drift, ListedSite, ReconciliationRun
 from shared.store.models.site import Site
 from shared.store.models.tenancy import ApiKey, Platform, ProviderAccount
 from shared.store.models.upkeep import Audit, Heartbeat, Job, Notice
@@ -16,16 +19,21 @@ __all__ = [
     "Attempt",
     "Audit",
     "Base",
+    "Certificate",
+    "Drift",
     "Heartbeat",
     "Inbox",
     "Incident",
     "IncidentLeg",
     "Job",
     "Leg",
+    "ListedSite",
+    "LocationFix",
     "Notice",
     "Outbox",
     "Platform",
     "ProviderAccount",
+    "ReconciliationRun",
     "RepeatKey",
     "Site",
     "Timeline",

@@ -40,6 +40,8 @@ class Incident(Base):
     services: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=text("'{}'"))
     origin: Mapped[str] = mapped_column(server_default="platform")
     test: Mapped[bool] = mapped_column(server_default=text("false"))
+    # A person at coordinates; a static alarm has an address or a site, and takes no location updates.
+    moving: Mapped[bool] = mapped_column(server_default=text("false"))
     # Sealed JSON of the alarm as it was posted: person, location, device, zone, message.
     details: Mapped[bytes] = mapped_column(LargeBinary)
     status: Mapped[str] = mapped_column(server_default="received")
@@ -67,6 +69,7 @@ class Incident(Base):
         Index("ix_incident_cancelling", "id", postgresql_where=text("cancel = 'requested'")),
         Index("ix_incident_listing", "platform_id", "received_at", "id"),
         Index("ix_incident_site", "site_id", postgresql_where=text(f"NOT ({_ENDED})")),
+        Index("ix_incident_moving", "received_at", postgresql_where=text(f"moving AND NOT ({_ENDED})")),
     )
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.store.models.base import Base, BigId, Moment, Stamped
+from shared.store.models.base import Base, BigId, Json, Moment, Stamped
 
 
 class Site(Base):
@@ -27,12 +27,18 @@ class Site(Base):
     contacts: Mapped[bytes | None] = mapped_column(LargeBinary)
     gate_instructions: Mapped[str] = mapped_column(server_default="")
     notes: Mapped[str] = mapped_column(server_default="")
-    # local: the provider keeps no directory; pending, synced, failed, conflict: how far the provider has it.
+    # local: the provider is told nothing, or only by the next upload; pending, synced, failed, conflict: how far the
+    # provider has it; deleting, deleted: the row stays for its incidents, and a later PUT revives it.
     sync_state: Mapped[str] = mapped_column(server_default="local")
     sync_error: Mapped[str] = mapped_column(server_default="")
     version: Mapped[int] = mapped_column(server_default=text("1"))
     synced_version: Mapped[int] = mapped_column(server_default=text("0"))
     synced_at: Mapped[Moment | None]
+    # What the provider last said of its coverage, by service: true, false, or null where it does not know.
+    coverage: Mapped[Json] = mapped_column(JSONB, server_default=text("'{}'"))
+    # Why the reference is ambiguous at the provider; only a later complete listing clears it.
+    conflict: Mapped[str] = mapped_column(server_default="")
+    deleted_at: Mapped[Moment | None]
     created_at: Mapped[Stamped]
     updated_at: Mapped[Stamped]
 
@@ -46,4 +52,5 @@ class Site(Base):
             unique=True,
             postgresql_where=text("provider_site_id IS NOT NULL"),
         ),
+        Index("ix_site_changed", "account_id", "updated_at"),
     )

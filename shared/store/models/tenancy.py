@@ -20,6 +20,10 @@ class Platform(Base):
     writeback_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
     escalation_url: Mapped[str] = mapped_column(server_default="")
     escalation_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    # Where the positions of moving alarms are polled from: a URL with placeholders, and a bearer token.
+    location_source_url: Mapped[str] = mapped_column(server_default="")
+    location_source_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    location_source_interval_s: Mapped[float] = mapped_column(server_default=text("10"))
     words: Mapped[Json] = mapped_column(JSONB, server_default=text("'{}'"))
     policies: Mapped[Json] = mapped_column(JSONB, server_default=text("'{}'"))
     created_at: Mapped[Stamped]
