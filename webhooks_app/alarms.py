@@ -21,7 +21,7 @@ from shared.domain.lifecycle import Status, ended
 from shared.domain.repeats import SAME_BYTES_WINDOW_S, Known, Posted, Repeat, judge
 from shared.providers import registry
 from shared.store import reception
-from shared.store.reception import Coming, Opening, Seen, Situation
+from shared.store.reception import Coming, Newest, Opening, Seen, Situation
 from webhooks_app import door as doors
 from webhooks_app.auth import principal
 from webhooks_app.bodies import AlarmBody
@@ -92,16 +92,17 @@ def raise_alarm() -> Response:
         incident_id=taken.incident_id,
         status=taken.status,
         repeat=taken.repeat,
-        links=links(taken.incident_id),
+        links=links(taken.incident_id, panel=alarm.who.is_panel),
     )
     answer.status_code = 202
     return answer
 
 
-def links(incident_id: str) -> dict[str, str]:
-    """Where an incident is read and acted upon."""
+def links(incident_id: str, *, panel: bool = False) -> dict[str, str]:
+    """Where an incident is read and acted upon; a panel may only add events and cancel."""
     own = f"/v1/incidents/{incident_id}"
-    return {"self": own, "cancel": f"{own}/cancel", "events": f"{own}/events", "notes": f"{own}/notes"}
+    shared = {"cancel": f"{own}/cancel", "events": f"{own}/events"}
+    return shared if panel else {"self": own, **shared, "notes": f"{own}/notes"}
 
 
 def choose_account(
@@ -181,7 +182,7 @@ def _account(now: Situation, body: AlarmBody) -> Mapping[str, Any] | None:
 def _refuse_misdirected(now: Situation, body: AlarmBody, account: Mapping[str, Any] | None) -> None:
     """What can never be dispatched as it was asked is refused while the sender still listens."""
     if account is None:
-        return
+        return  # taken all the same: the work fails it at once, and a person is told
     if body.test and account["environment"] == "production" and not now.policies.get("allow_test_in_production"):
         reason = "a test leaves only through a staging account, unless the platform allows it"
         raise Problem(INVALID, "The alarm is a test and its account is a production one.", [("test", reason)])
@@ -201,7 +202,7 @@ def _repeat(now: Situation, alarm: Alarm, services: frozenset[str]) -> Repeat | 
     body = alarm.body
     if now.newest is not None:
         newest = now.newest
-        known = Known(Kind(newest.kind), Status(newest.status), newest.test, newest.services, newest.cancelling)
+        known = Known(Kind(newest.kind), Status(newest.status), newest.test, newest.services, _hopeless(newest))
     else:  # the incident is no longer kept, its keys still are
         known = Known(body.kind, Status.CLOSED, body.test, services)
     same_bytes = _same_bytes(now, alarm)
@@ -236,8 +237,13 @@ def _same(now: Situation, alarm: Alarm) -> Taken:
     return Taken(found.incident_id, found.status or Status.CLOSED, Repeat.SAME)
 
 
+def _hopeless(newest: Newest) -> bool:
+    """A valid cancel was asked, or no account serves it: nobody comes for this incident."""
+    return newest.cancelling or (newest.account_id is None and newest.status == Status.FAILED)
+
+
 def _alive(now: Situation) -> bool:
-    return now.newest is not None and not ended(Status(now.newest.status)) and not now.newest.cancelling
+    return now.newest is not None and not ended(Status(now.newest.status)) and not _hopeless(now.newest)
 
 
 def _opening(now: Situation, alarm: Alarm, services: frozenset[str]) -> Opening:

@@ -50,6 +50,8 @@ def _configuration(here: Door) -> list[str]:
     found = []
     if not settings.escalation_url:
         found.append("escalation: TOCSIN_ESCALATION_URL is not set; a person is told in one way only")
+    elif not settings.escalation_secret.get_secret_value():
+        found.append("escalation: TOCSIN_ESCALATION_SECRET is not set; what is sent there is not signed")
     for account in settings.default_accounts():
         if not account["webhook_secrets"]:
             found.append(f"webhooks: the default {account['provider']} account has no secret; its hook answers 503")

@@ -65,6 +65,10 @@ def _change(session: Session, body: PlatformBody) -> Platform:
         row.words = {status.value: text for status, text in body.words.items()}
     if body.policies is not None:
         row.policies = body.policies.model_dump(mode="json", exclude_unset=True)
+    if row.writeback_url and row.writeback_secret is None:
+        raise Problem(INVALID, "Write-backs are signed.", [("writeback_secret", "is needed with a writeback_url")])
+    if row.escalation_url and row.escalation_secret is None:
+        raise Problem(INVALID, "Notices are signed.", [("escalation_secret", "is needed with an escalation_url")])
     detail = {"fields": sorted(given)}
     reading.note(session, who.platform_id, who.actor, action="platform.put", subject=who.platform_id, detail=detail)
     return row

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from celery import Celery, Task
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_ready
 from kombu.entity import Exchange, Queue
 
 from shared import log as logs
@@ -38,6 +38,17 @@ class QuietTask(Task):  # type: ignore[misc]
 def _configure_logs(**_: Any) -> None:
     """Celery's own lines go through our formatter too, from the first one on."""
     logs.configure(current().log_level)
+
+
+@worker_ready.connect
+def _warm_up(**_: Any) -> None:
+    """Make the parts before the first bell: the first alarm after a start shall not wait for imports."""
+    from workers.process import parts  # the parts know the app's settings, so they come after it
+
+    try:
+        parts()
+    except Exception as error:  # noqa: BLE001 - without a database at this moment the first task makes them
+        log.warning("worker.cold", error=type(error).__name__)
 
 
 def make_app() -> Celery:

@@ -9,7 +9,7 @@ from shared.domain.lanes import Lane
 from shared.settings import current
 from workers.deps import Deps, build
 from workers.engine import Engine
-from workers.services.jobs import ensure_jobs
+from workers.services.starting import prepare
 
 
 @lru_cache(maxsize=1)
@@ -18,7 +18,7 @@ def parts() -> Deps:
     settings = current()
     log.configure(settings.log_level)
     deps = build(settings, "worker", pool_size=max(settings.dispatch_threads, settings.database_pool))
-    ensure_jobs(deps)
+    prepare(deps)
     return deps
 
 

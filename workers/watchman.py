@@ -19,7 +19,7 @@ from shared.settings import current
 from workers.deps import Deps, build
 from workers.engine import Engine, beat
 from workers.services.attending import count_watchman_acts, oldest_unserved_s
-from workers.services.jobs import ensure_jobs
+from workers.services.starting import prepare
 
 log = structlog.get_logger(__name__)
 
@@ -161,7 +161,7 @@ def main() -> None:
     settings = current()
     logging.configure(settings.log_level)
     deps = build(settings, "watchman")
-    ensure_jobs(deps)
+    prepare(deps)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -21,13 +21,13 @@ class Repeat(StrEnum):
 
 @dataclass(frozen=True)
 class Known:
-    """The newest incident of the reference. `cancelling`: a valid cancel was asked, so nobody may be coming any more."""
+    """The newest incident of the reference. `hopeless`: nobody comes for it (a cancel was asked, or no account serves)."""
 
     kind: Kind
     status: Status
     test: bool
     services: frozenset[str]
-    cancelling: bool = False
+    hopeless: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Posted:
 
 def judge(known: Known, posted: Posted) -> Repeat:
     """Design section 6, "Repeats": a person always comes for what is new; a repeat is never dispatched twice."""
-    over = ended(known.status) or known.cancelling
+    over = ended(known.status) or known.hopeless
     if posted.event_id_seen:
         return Repeat.SAME
     if posted.seen_age_s is not None and (not over or posted.seen_age_s <= SAME_BYTES_WINDOW_S):

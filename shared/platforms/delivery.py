@@ -19,7 +19,7 @@ ANSWER_CAP = 64_000
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to, and with which secret (`whsec_...`); an empty secret sends unsigned and is warned of elsewhere."""
+    """Where to, and with which secret (`whsec_...`); an empty secret sends unsigned (`/readyz` warns)."""
 
     url: str = field(repr=False)
     secret: str = field(repr=False)

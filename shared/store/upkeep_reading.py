@@ -12,6 +12,7 @@ _GAUGES = text("""
     SELECT
         (SELECT coalesce(extract(epoch FROM now() - min(i.received_at)), 0) FROM incident i
             WHERE NOT (i.status IN ('closed', 'cancelled', 'completed', 'dropped', 'recorded'))
+            AND i.acknowledged_by IS NULL
             AND NOT EXISTS (SELECT 1 FROM incident_leg l WHERE l.incident_id = i.id AND l.outcome = 'accepted')
         ) AS oldest_unserved_s,
         (SELECT count(*) FROM inbox WHERE state = 'pending') AS inbox_pending,

@@ -210,7 +210,7 @@ class Ledger:
             "incident_ref": incident.incident_ref,
             "incident_id": incident.id,
             "provider": self.account(incident.account_id).provider if incident.account_id else None,
-            "provider_alarm_id": leg.provider_alarm_id if leg is not None else None,
+            "provider_alarm_id": self._provider_alarm_id(incident, leg),
             "event": event,
             "status": incident.status,
             "word": word(status, platform.words),
@@ -236,6 +236,18 @@ class Ledger:
                 worse=worse,
                 body=body,
             )
+        )
+
+    def _provider_alarm_id(self, incident: Incident, leg: Leg | None) -> str | None:
+        """The id at the provider, from `requested` on also for a step that no leg is named for."""
+        if leg is not None or Status.REQUESTED.value not in incident.moments:
+            return leg.provider_alarm_id if leg is not None else None
+        return self.session.scalar(
+            select(Leg.provider_alarm_id)
+            .join(IncidentLeg, IncidentLeg.leg_id == Leg.id)
+            .where(IncidentLeg.incident_id == incident.id, Leg.provider_alarm_id.is_not(None))
+            .order_by(Leg.id.desc())
+            .limit(1)
         )
 
     # -- what goes out ---------------------------------------------------------------------------------------------

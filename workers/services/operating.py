@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from shared.domain.lanes import Lane
 from shared.domain.lifecycle import Status, ended
-from shared.store.models import Audit, Inbox, Incident, Notice, Outbox, Site
+from shared.store.models import Audit, Inbox, Incident, Notice, Outbox, ProviderAccount, Site
 from shared.store.outbox import void_pending
 from workers.services import legs
 from workers.services.ledger import Ledger
@@ -42,7 +42,7 @@ def resend(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     """Send anew by a named person; a valid cancel forbids it, and so does a response that is on its way."""
     incident = _incident(book, row)
     by = _named(book, incident, body, "resend")
-    _resolve_site(book, incident)
+    _resolve(book, incident)
     refused = _no_resend(book, incident)
     if refused is not None:
         book.tell(incident, "resend_refused", f"Resend by {by} refused: {refused}", source="operator")
@@ -64,8 +64,17 @@ def resend(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     book.tell(incident, "resend", f"Sent again by {by}", source="operator", leg=fresh)
 
 
-def _resolve_site(book: Ledger, incident: Incident) -> None:
-    """The site may have been saved since the alarm failed for want of it."""
+def _resolve(book: Ledger, incident: Incident) -> None:
+    """Site or account may have been set up since the alarm failed for want of them."""
+    if incident.site_ref is None and incident.account_id is None:
+        named = book.details(incident).get("provider")
+        wanted = named or book.platform(incident.platform_id).policies.get("default_provider")
+        incident.account_id = book.session.scalar(
+            select(ProviderAccount.id)
+            .where(ProviderAccount.platform_id == incident.platform_id, ProviderAccount.provider == wanted)
+            .order_by(ProviderAccount.is_default.desc(), ProviderAccount.id)
+            .limit(1)
+        )
     if incident.site_ref is None or incident.site_id is not None:
         return
     site = book.session.scalar(

@@ -18,7 +18,7 @@ from workers.deps import Deps
 from workers.services import calling, following, legs
 from workers.services.ledger import Ledger
 
-# A cancel that the provider took is read again until it shows, about five minutes long. A person was told before.
+# A cancel that the provider took is read again until it shows, for a good two minutes. A person was told before.
 CONFIRM_READS = 12
 CONFIRM_EVERY_S = 25.0
 
