@@ -16,6 +16,7 @@ from shared.domain.lanes import Lane
 from shared.store.outbox import Lease, lease_due, lease_row
 from workers.deps import Deps
 from workers.services import (
+    calling,
     cancelling,
     creating,
     escalating,
@@ -144,6 +145,8 @@ class Engine:
         try:
             if poison.is_dead(lease):
                 poison.bury(self.deps, lease)
+            elif not calling.may_start(self.deps, lease):  # it was leased long ago by a process that stood still
+                poison.give_back(self.deps, lease)
             else:
                 HANDLERS[lease.kind](self.deps, lease)
         except Exception as error:

@@ -21,7 +21,7 @@ class Repeat(StrEnum):
 
 @dataclass(frozen=True)
 class Known:
-    """The newest incident of the reference. `hopeless`: nobody comes for it (a cancel was asked, or no account serves)."""
+    """The newest incident of the reference; `hopeless` when nobody comes for it (cancel asked, or no account)."""
 
     kind: Kind
     status: Status

@@ -68,7 +68,7 @@ def test_new_content_is_never_swallowed(known: Known, posted: Posted) -> None:
         return
     verdict = judge(known, posted)
     assert verdict is not Repeat.SAME
-    if known.status in ENDED or known.cancelling:
+    if known.status in ENDED or known.hopeless:
         assert verdict is Repeat.SUCCESSOR
 
 

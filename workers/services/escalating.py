@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
-import uuid
 from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from shared.clock import utc_now
+from shared.crypto import digest
 from shared.domain import retry
 from shared.domain.outcome import Accepted, Outcome
 from shared.platforms.delivery import Endpoint, deliver
@@ -46,7 +47,7 @@ def announce(deps: Deps, lease: Lease) -> None:
         endpoint = (platform_endpoint if row.kind == "notice" else escalation_endpoint)(deps, platform)
         notices = _unheard(session, platform.id, row.kind)
         body = {
-            "id": f"nt_{uuid.uuid4().hex}",
+            "id": _bundle_id(row.id, notices),
             "event": "notices",
             "platform": platform.id,
             "notices": notices,
@@ -57,6 +58,12 @@ def announce(deps: Deps, lease: Lease) -> None:
     if notices and endpoint is not None and endpoint.url:
         outcome = deliver(endpoint, str(body["id"]), body, utc_now(), calling.deadline(deps, lease))
     deps.record(lambda session: _settle(session, deps, lease, outcome, notices))
+
+
+def _bundle_id(row_id: int, notices: list[dict[str, Any]]) -> str:
+    """The same while the bundle says the same, so that a repeat after a lost answer is recognised."""
+    said = json.dumps([(notice["notice_id"], notice["told"]) for notice in notices])
+    return f"nt_{row_id}_{digest(said.encode())[:16]}"
 
 
 def _unheard(session: Session, platform_id: str, way: str) -> list[dict[str, Any]]:

@@ -29,6 +29,17 @@ def bury(deps: Deps, lease: Lease) -> None:
     deps.record(lambda session: _end(session, deps, lease, "its worker was lost again and again"))
 
 
+def give_back(deps: Deps, lease: Lease) -> None:
+    """Return an untouched row, if it is still ours."""
+
+    def work(session: Session) -> None:
+        row = fenced(session, lease)
+        if row is not None:
+            release(row, Ledger(session, deps).now)
+
+    deps.record(work)
+
+
 def put_off(deps: Deps, lease: Lease, error: BaseException) -> None:
     """After an unexpected error: later again, and dead at last. The database's own absence is nobody's fault."""
     if isinstance(error, DATABASE_AWAY):
