@@ -76,11 +76,12 @@ def _sample(site: Site) -> DispatchRequest:
 
 
 def _place_problems(provider: Provider, account: Account, site: Site) -> list[str]:
-    """What the provider says of the place, and would not say of an alarm that has none."""
+    """What the provider says of the place, and would not say of an alarm that has none; doubtful coverage included."""
     sample = _sample(site)
     nowhere = replace(sample, site=replace(site, address=None, coordinates=None), address=None, coordinates=None)
     usual = set(provider.dispatch.check(account, nowhere))
-    return [reason for reason in provider.dispatch.check(account, sample) if reason not in usual]
+    refused = [reason for reason in provider.dispatch.check(account, sample) if reason not in usual]
+    return refused + [reason for reason in provider.dispatch.doubts(account, sample) if reason not in refused]
 
 
 def _contact_problems(provider: Provider, account: Account, site: Site, contact: ContactBody) -> list[str]:

@@ -51,6 +51,18 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Signal:
+    """One event of an incident: the triggering one, or a further one. `media` are links to pictures or clips."""
+
+    kind: Kind
+    occurred_at: datetime
+    trigger: bool
+    triggered_by: str = "device"
+    device: Device | None = None
+    media: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
 class Site:
     """A protected place as a provider needs it; `reference` is the platform's own stable id."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from shared.domain.alarm import DispatchRequest, Site
+from shared.domain.alarm import Address, Coordinates, DispatchRequest, Person, Signal, Site
+from shared.domain.drift import Listed
 from shared.domain.lifecycle import Status
 from shared.domain.outcome import Outcome, Permanent, Temporary, Unknown
 
@@ -80,6 +81,8 @@ class Call:
     deadline: float
     tokens: TokenStore
     before_send: Callable[[], None] | None = None
+    # A listing is given up after so many seconds without a byte.
+    idle_s: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,9 @@ class Dispatches(Protocol):
     def check(self, account: Account, request: DispatchRequest) -> Sequence[str]:
         """Reasons for which the provider would refuse the request; empty when it is fine. No I/O."""
 
+    def doubts(self, account: Account, request: DispatchRequest) -> Sequence[str]:
+        """Reasons for which the provider may not cover the place. The alarm is sent, and a person told. No I/O."""
+
     def create(self, call: Call, account: Account, request: DispatchRequest) -> Outcome:
         """Ask for a response. `Accepted.provider_id` is the provider's alarm id, never empty."""
 
@@ -181,12 +187,65 @@ class Notes(Protocol):
 
 
 class Events(Protocol):
-    """Structured events of an alarm's devices."""
+    """Structured events of an alarm's devices; `batch` is how many go into one call."""
 
-    def send_events(
-        self, call: Call, account: Account, provider_alarm_id: str, request: DispatchRequest, *, trigger: bool
+    batch: int
+
+    def has_word(self, account: Account, signal: Signal) -> bool:
+        """Whether the provider's vocabulary can say anything of the signal. No I/O."""
+
+    def send_events(self, call: Call, account: Account, provider_alarm_id: str, signals: Sequence[Signal]) -> Outcome:
+        """Send in the order given what there are words for. `Permanent` where there are none for any."""
+
+
+class Locations(Protocol):
+    """Where the person of a moving alarm is now."""
+
+    def send_location(self, call: Call, account: Account, provider_alarm_id: str, point: Coordinates) -> Outcome:
+        """Replace the position that the provider has. Harmless when repeated."""
+
+
+class People(Protocol):
+    """More people whom the provider may call; it takes them once per alarm."""
+
+    def check_person(self, account: Account, person: Person) -> Sequence[str]:
+        """Reasons for which the provider would refuse this person; empty when it is fine. No I/O."""
+
+    def send_people(self, call: Call, account: Account, provider_alarm_id: str, people: Sequence[Person]) -> Outcome:
+        """Add these people, once. `Call.before_send` runs before the first byte, so a caller knows whether it left."""
+
+
+class PersonUpdates(Protocol):
+    """More about the alarm's own person: height, weight, date of birth."""
+
+    def update_person(
+        self,
+        call: Call,
+        account: Account,
+        provider_alarm_id: str,
+        owner_id: str,
+        person: Person | None,
+        more: Mapping[str, Any],
     ) -> Outcome:
-        """Send the device event of `request`, as the trigger or as a later one. `Permanent` where no word fits."""
+        """Tell all that is known. Harmless when repeated. `owner_id` is the incident's id that the create carried."""
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What came of a request for a certificate; `answer` is the provider's own JSON, if it answered any."""
+
+    outcome: Outcome
+    answer: Any = field(default=None, repr=False)
+
+
+class Certificates(Protocol):
+    """Monitoring certificates for a home insurance."""
+
+    def check_address(self, account: Account, address: Address) -> Sequence[str]:
+        """Reasons for which the provider would refuse the address; empty when it is fine. No I/O."""
+
+    def certify(self, call: Call, account: Account, address: Address) -> Certified:
+        """Ask for one certificate. Not repeated after `Unknown`, since each call makes one."""
 
 
 class Sites(Protocol):
@@ -196,7 +255,22 @@ class Sites(Protocol):
         """Reasons for which the provider would refuse the site; empty when it is fine. No I/O."""
 
     def put_site(self, call: Call, account: Account, site: Site, *, look_first: bool) -> Outcome:
-        """Create or update the site; `look_first` searches by reference before a create whose twin may exist."""
+        """Create or update the site; `look_first` searches by reference before a create whose twin may exist.
+
+        `SiteStored` where the answer tells of coverage. A known id that is gone is looked for by reference.
+        """
+
+    def delete_site(self, call: Call, account: Account, site: Site) -> Outcome:
+        """Take the site out of the directory; one that is not there any more is `Accepted` too."""
+
+    def as_listed(self, account: Account, site: Site) -> Listed:
+        """The site as the directory would list it, had it been told everything. No I/O."""
+
+    def list_sites(self, call: Call, account: Account) -> Iterator[Listed]:
+        """Every record as a stream, deleted ones marked. Raises ReadFailed unless the listing's end was seen.
+
+        A record may come twice; what came before a ReadFailed is part of an unknown whole.
+        """
 
 
 @dataclass(frozen=True)
@@ -212,6 +286,10 @@ class Provider:
     lookup: SiteLookup | None = None
     notes: Notes | None = None
     events: Events | None = None
+    locations: Locations | None = None
+    people: People | None = None
+    person: PersonUpdates | None = None
+    certificates: Certificates | None = None
     sites: Sites | None = None
     needs_site: bool = False
     cannot: Mapping[str, str] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.alarm import Coordinates, Device
+from shared.domain.alarm import Coordinates, Device, Signal
 from shared.domain.kinds import Kind
 from shared.domain.outcome import Accepted, Outcome, Permanent, Temporary, Unknown
 from tests.contract.rig import Rig
@@ -24,8 +24,9 @@ def last_body(rig: Rig, path: str | None = None) -> Any:
 def event(rig: Rig, *, trigger: bool, **changes: Any) -> Outcome:
     """One device event on a new alarm."""
     assert rig.provider.events is not None
-    request = replace(rig.request, **changes)
-    return rig.provider.events.send_events(rig.call(), rig.account, rig.created(), request, trigger=trigger)
+    request = rig.request
+    signal = Signal(request.kind, request.occurred_at, trigger, request.triggered_by, request.device)
+    return rig.provider.events.send_events(rig.call(), rig.account, rig.created(), [replace(signal, **changes)])
 
 
 def test_create_sends_the_documented_body(noonlight: Rig) -> None:

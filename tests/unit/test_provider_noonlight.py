@@ -187,11 +187,9 @@ ADDRESS = Address("1 A Street", "St. Louis", "mo", "63101")
         ({"services": frozenset({"other"})}, "allow_other"),
         ({"services": frozenset({"army"})}, "services"),
         ({"address": replace(ADDRESS, state="Missouri")}, "state"),
-        ({"address": replace(ADDRESS, state="DC")}, "state"),
         ({"address": replace(ADDRESS, zip="1")}, "ZIP"),
         ({"address": replace(ADDRESS, line1=" ")}, "line1"),
         ({"address": replace(ADDRESS, city="")}, "city"),
-        ({"address": replace(ADDRESS, country="CA")}, "US"),
         ({"site": replace(REQUEST.site, address=None)}, "address"),  # type: ignore[type-var]
         ({"site": None}, "address or coordinates"),
         ({"site": None, "coordinates": Coordinates(0, 0, 5)}, "place"),
@@ -205,11 +203,43 @@ def test_request_is_refused_before_it_is_sent(change: dict[str, Any], word: str)
     assert "Street" not in reason
 
 
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"address": replace(ADDRESS, state="DC")}, "state"),
+        ({"address": replace(ADDRESS, state="ON", country="CA")}, "state US"),
+        ({"site": None, "coordinates": Coordinates(-33.92, 18.42, 5)}, "outside"),
+        ({"site": None, "coordinates": Coordinates(-74.006, 40.7128, 5)}, "exchanged"),
+        ({"site": None, "coordinates": Coordinates(18.47, -66.12, 5)}, "outside"),
+        ({"address": ADDRESS}, ""),
+        ({"address": replace(ADDRESS, country="us")}, ""),
+        ({"site": None, "coordinates": Coordinates(38.63, -90.2, 5)}, ""),
+        ({"site": None, "coordinates": Coordinates(52.9, 173.1, 5)}, ""),
+        ({"site": None, "coordinates": Coordinates(21.31, -157.86, 5)}, ""),
+    ],
+)
+def test_coverage_is_doubted_and_never_a_reason_to_send_nobody(change: dict[str, Any], word: str) -> None:
+    """The 50 states; elsewhere the alarm goes out, and a person is told."""
+    request = replace(REQUEST, **change)
+    found = PROVIDER.dispatch.doubts(account(), request)
+    assert problems(account(), request) == []
+    assert len(found) == len(word.split())
+    assert all(part in reason for part, reason in zip(word.split(), found, strict=True))
+
+
+def test_territory_is_covered_when_the_account_names_it() -> None:
+    """By address and by coordinates."""
+    known = account(regions=["PR"])
+    for change in ({"address": replace(ADDRESS, state="pr")}, {"site": None, "coordinates": Coordinates(18.4, -66.1)}):
+        assert not PROVIDER.dispatch.doubts(known, replace(REQUEST, **change))
+
+
 def test_request_is_fine_when_its_region_is_allowed() -> None:
     """DC and the territories by an account's option; `other` too."""
     request = replace(REQUEST, address=replace(ADDRESS, state="dc"), services=frozenset({"other"}))
     known = account(regions=["DC"], allow_other=True)
     assert problems(known, request) == []
+    assert not PROVIDER.dispatch.doubts(known, request)
     assert create_body(known, request)["location"]["address"]["state"] == "DC"
 
 

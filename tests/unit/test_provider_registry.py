@@ -6,7 +6,7 @@ import pytest
 
 from shared.providers import registry
 
-CAPABILITIES = ("lookup", "notes", "events", "sites")
+CAPABILITIES = ("lookup", "notes", "events", "locations", "people", "person", "certificates", "sites")
 
 
 def test_registry_finds_every_folder() -> None:

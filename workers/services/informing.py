@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.domain import context, retry
-from shared.domain.alarm import DispatchRequest
+from shared.domain.alarm import DispatchRequest, Signal
+from shared.domain.kinds import Kind
 from shared.domain.lifecycle import Status, ended
 from shared.domain.outcome import Accepted, Outcome, Permanent, Unknown
 from shared.providers import registry
@@ -32,9 +36,8 @@ class Message:
     account: Account
     provider_alarm_id: str
     operator: bool
-    trigger: bool
     text: str = field(repr=False, default="")
-    request: DispatchRequest | None = field(repr=False, default=None)
+    signals: Sequence[Signal] = field(repr=False, default=())
 
 
 def inform(deps: Deps, lease: Lease) -> None:
@@ -65,18 +68,70 @@ def _load(book: Ledger, lease: Lease) -> Message | None:
         _not_yet(book, owned, incident)
         return None
     body: dict[str, Any] = row.body or {}
-    further: dict[str, Any] = book.box.open(row.sealed) or {}
+    account = book.account(leg.account_id)
+    events = registry.get(account.provider).events
     request = build(book, incident, possible_double=leg.possible_double)
-    if further and not body.get("operator"):
-        request = replace(request, device=device_value(further.get("device")))
+    signals: list[Signal] = []
+    if events is not None and lease.kind == "event":
+        # A leg that was replaced meanwhile still gets its own trigger, and no news.
+        signals = _signals(book, owned, request, events.batch if leg.outcome == "accepted" else 0)
     return Message(
         leg_id=leg.id,
-        account=book.account(leg.account_id),
+        account=account,
         provider_alarm_id=leg.provider_alarm_id,
         operator=bool(body.get("operator")),
-        trigger=bool(body.get("trigger")),
-        text=_text(body, further, request),
-        request=request,
+        text="" if signals else _text(body, book.box.open(row.sealed) or {}, request),
+        signals=signals,
+    )
+
+
+def _signals(book: Ledger, row: Outbox, request: DispatchRequest, most: int) -> list[Signal]:
+    """What this row says, and with it what waits for the same alarm: one call, oldest first.
+
+    The other rows end here, in the transaction that takes their content over, so that nothing is said twice or lost.
+    """
+    kept: Any = book.box.open(row.sealed) or []
+    said: list[dict[str, Any]] = [kept] if isinstance(kept, dict) else kept
+    trigger = bool((row.body or {}).get("trigger"))
+    waiting = book.session.scalars(
+        select(Outbox)
+        .where(
+            Outbox.incident_id == row.incident_id,
+            Outbox.kind == "event",
+            Outbox.state == "pending",
+            Outbox.lease_until.is_(None),
+            Outbox.attempts == 0,
+            Outbox.sealed.is_not(None),
+            Outbox.id != row.id,
+        )
+        .order_by(Outbox.id)
+        .limit(max(0, most - len(said) - trigger))
+        .with_for_update(skip_locked=True)
+    ).all()
+    for other in waiting:
+        said.append(book.box.open(other.sealed))
+        finish(other, book.now, "void", f"sent with row {row.id}")
+    if waiting:
+        row.sealed = book.box.seal(said)
+    further = sorted((_further(one, request) for one in said), key=lambda signal: signal.occurred_at)
+    return [*([_trigger(book, row, request)] if trigger else []), *further]
+
+
+def _trigger(book: Ledger, row: Outbox, request: DispatchRequest) -> Signal:
+    assert row.incident_id is not None
+    media = book.details(book.incident(row.incident_id)).get("media") or []
+    links = tuple(str(one["url"]) for one in media)
+    return Signal(request.kind, request.occurred_at, True, request.triggered_by, request.device, links)
+
+
+def _further(said: dict[str, Any], request: DispatchRequest) -> Signal:
+    at = said.get("occurred_at") or said.get("received_at")
+    return Signal(
+        kind=Kind(said.get("kind") or request.kind),
+        occurred_at=datetime.fromisoformat(at) if at else request.occurred_at,
+        trigger=False,
+        device=device_value(said.get("device")),
+        media=tuple(str(one["url"]) for one in said.get("media") or []),
     )
 
 
@@ -111,10 +166,8 @@ def _begin(session: Session, lease: Lease, leg_id: int) -> int | None:
 def _call(deps: Deps, lease: Lease, message: Message) -> Outcome:
     provider = registry.get(message.account.provider)
     call = calling.frame(deps, lease)
-    if lease.kind == "event" and provider.events is not None and message.request is not None:
-        return provider.events.send_events(
-            call, message.account, message.provider_alarm_id, message.request, trigger=message.trigger
-        )
+    if lease.kind == "event" and provider.events is not None:
+        return provider.events.send_events(call, message.account, message.provider_alarm_id, message.signals)
     if provider.notes is not None:
         return provider.notes.send_note(call, message.account, message.provider_alarm_id, message.text)
     return Permanent("this provider takes no notes")
@@ -143,9 +196,23 @@ def _settle(
     leg = session.get_one(Leg, message.leg_id)
     if message.operator:
         _tell_operator(book, incident, leg, outcome)
-    elif row.sealed is not None and not isinstance(outcome, Accepted):
-        book.tell(incident, "event_not_sent", f"A further signal was not sent on: {outcome.reason}", leg=leg)
+    elif message.signals:
+        _tell_unsaid(book, incident, leg, message, outcome)
     return book
+
+
+def _tell_unsaid(book: Ledger, incident: Incident, leg: Leg, message: Message, outcome: Outcome) -> None:
+    """Further signals that did not go, or that may not have gone; the trigger stands in the create as well."""
+    events = registry.get(message.account.provider).events
+    further = [signal for signal in message.signals if not signal.trigger]
+    if isinstance(outcome, Accepted):
+        further = [signal for signal in further if events is None or not events.has_word(message.account, signal)]
+    if not further:
+        return
+    what = "A further signal was" if len(further) == 1 else f"{len(further)} further signals were"
+    kinds = ", ".join(sorted({signal.kind.value for signal in further}))
+    why = f"no word for {kinds}" if isinstance(outcome, Accepted) else outcome.reason
+    book.tell(incident, "event_not_sent", f"{what} not sent on: {why}", leg=leg)
 
 
 def _tell_operator(book: Ledger, incident: Incident, leg: Leg, outcome: Outcome) -> None:

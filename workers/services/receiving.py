@@ -18,7 +18,7 @@ from shared.store.models import Inbox, Incident, Outbox, Site
 from shared.store.outbox import add_single
 from workers.services import legs
 from workers.services.ledger import Ledger
-from workers.services.requests import build
+from workers.services.requests import build, why_blocked
 
 
 def alarm(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
@@ -43,6 +43,22 @@ def decide(book: Ledger, incident: Incident) -> None:
         return
     _register_first(book, incident)
     legs.open_leg(book, incident)
+    _tell_doubts(book, incident)
+
+
+def _tell_doubts(book: Ledger, incident: Incident) -> None:
+    """A burning alarm whose place may not be covered is sent all the same, and a person decides who else to call."""
+    assert incident.account_id is not None
+    account = book.account(incident.account_id)
+    request = build(book, incident, possible_double=False)
+    found = registry.get(account.provider).dispatch.doubts(account, request)
+    if not found:
+        return
+    words = f"Coverage is doubtful, the alarm is sent all the same: {'; '.join(found)}"
+    book.tell(incident, "coverage_doubtful", words, worse=True)
+    book.notice(
+        incident.platform_id, f"coverage:{incident.id}", "coverage_doubtful", words, incident_id=incident.id, once=True
+    )
 
 
 def _received_words(incident: Incident) -> str:
@@ -64,6 +80,9 @@ def _why_not(book: Ledger, incident: Incident) -> str | None:
         return f"the site {incident.site_ref} is not known here"
     if incident.account_id is None:
         return "no provider account serves this alarm"
+    blocked = why_blocked(book.site(incident.site_id))
+    if blocked is not None:
+        return blocked
     account = book.account(incident.account_id)
     provider = registry.get(account.provider)
     allowed = book.platform(incident.platform_id).policies.get("allow_test_in_production", False)
@@ -82,8 +101,6 @@ def _register_first(book: Ledger, incident: Incident) -> None:
         return
     site = book.session.get_one(Site, incident.site_id)
     if site.provider_site_id is not None:
-        return
-    if site.sync_state == "conflict":
         return
     values: dict[str, Any] = {"lane": Lane.DISPATCH.value, "priority": 0}
     moved = book.session.execute(
@@ -197,7 +214,7 @@ def send_on(book: Ledger, incident: Incident, body: dict[str, Any]) -> str | Non
             account_id=incident.account_id,
             incident_id=incident.id,
             priority=15,
-            sealed=book.box.seal(body),
+            sealed=book.box.seal({"received_at": book.now.isoformat(), **body}),
             body={"trigger": False},
         )
     )

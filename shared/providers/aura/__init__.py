@@ -60,6 +60,12 @@ PROVIDER = Provider(
     notes=_client,
     sites=Directory(),
     needs_site=True,
-    cannot={"events": "AURA takes device events as notes only"},
+    cannot={
+        "events": "AURA takes device events as notes only",
+        "locations": "AURA answers at a registered site, which does not move",
+        "people": "AURA takes no people with a callout; a site's contacts go along as a note",
+        "person": "AURA keeps no data of a person with a callout",
+        "certificates": "AURA issues no monitoring certificates",
+    },
     check_account=check_account,
 )

@@ -49,6 +49,10 @@ class Client:
             return ["the site has no reference"]
         return [] if is_addressable(request.site.reference) else ["the reference cannot stand in a URL"]
 
+    def doubts(self, account: Account, request: DispatchRequest) -> Sequence[str]:
+        """None: the coverage of a Fixed Location is known when it is saved."""
+        return []
+
     def create(self, call: Call, account: Account, request: DispatchRequest) -> Outcome:
         """POST externalRef/{reference}/callouts. Any 5xx is Unknown: no idempotency is documented, a look-up exists.
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from typing import Any
 
 from shared.providers.base import Account, Provider
-from shared.providers.guard import base_url_problems, is_loopback_host
+from shared.providers.noonlight.additions import Additions
+from shared.providers.noonlight.certificates import Certifier
 from shared.providers.noonlight.client import Client
+from shared.providers.noonlight.hosts import host_problems
+from shared.providers.noonlight.mapping import is_attribute_map
 from shared.providers.noonlight.webhook import Hook
-from shared.providers.options import SWITCH, TEXT, TEXTS, at_least, one_of, option_problems
+from shared.providers.options import SWITCH, TEXT, TEXTS, Rule, at_least, one_of, option_problems
 
-_OPTIONS = {
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+
+
+def _are_keys(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) and _KEY.fullmatch(key) for key in value.values())
+
+
+_OPTIONS: dict[str, Rule] = {
     "signature_header": TEXT,
     "signature_canonical_fallback": SWITCH,
     "regions": TEXTS,
@@ -19,33 +30,32 @@ _OPTIONS = {
     "allow_other": SWITCH,
     "workflow": TEXT,
     "workflow_style": one_of("object", "flat"),
+    "attribute_map": (is_attribute_map, "a map of an attribute or a kind to [attribute, value] of the provider"),
+    "person_keys": (_are_keys, "a map of our names to the provider's"),
+    "person_update": one_of("whole", "changes"),
 }
 
 
 def check_account(account: Account) -> Sequence[str]:
     """Problems of host, environment, credentials and options. A sandbox token does not work in production."""
-    problems = base_url_problems(account.base_url) + option_problems(account.options, _OPTIONS)
+    problems = host_problems(account) + option_problems(account.options, _OPTIONS)
     if not account.credentials.get("token"):
         problems.append("the credential token is missing")
-    if account.environment not in ("staging", "production"):
-        problems.append("environment must be staging or production")
-    host = "" if problems else (urlsplit(account.base_url).hostname or "")
-    if not host or is_loopback_host(host):
-        return problems
-    if not host.endswith(".noonlight.com"):
-        problems.append("the host is not one of noonlight.com")
-    elif ("sandbox" in host) != (account.environment == "staging"):
-        problems.append("the sandbox host belongs to environment staging, and only it")
     return problems
 
 
 _client = Client()
+_additions = Additions()
 
 PROVIDER = Provider(
     name="noonlight",
     dispatch=_client,
     webhooks=Hook(),
-    events=_client,
+    events=_additions,
+    locations=_additions,
+    people=_additions,
+    person=_additions,
+    certificates=Certifier(),
     cannot={
         "notes": "Noonlight takes no text after the alarm was created",
         "sites": "Noonlight keeps no directory of sites; the address travels with each alarm",

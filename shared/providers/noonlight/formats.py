@@ -9,12 +9,13 @@ from typing import Any
 
 import phonenumbers
 
-from shared.domain.alarm import Address, Coordinates, DispatchRequest
+from shared.domain.alarm import Address, Coordinates, DispatchRequest, Person
 from shared.providers.answers import one_line
 from shared.providers.base import Account
-from shared.providers.noonlight.mapping import SERVICES, STATES
+from shared.providers.noonlight.mapping import SERVICES
 
 _ENTRY_MAX = 500
+_STATE = re.compile(r"[A-Za-z]{2}")
 # Sent when a platform names no accuracy, which the API wants (seen in one client); ours, and said in `entry` as
 # unknown.
 _UNKNOWN_ACCURACY_M = 100
@@ -22,10 +23,10 @@ _UNKNOWN_ACCURACY_M = 100
 
 def problems(account: Account, request: DispatchRequest) -> list[str]:
     """Why the provider would refuse the request; empty when it is fine. The texts quote no value."""
-    found = _service_problems(account, request) + _person_problems(request)
+    found = _service_problems(account, request) + _own_person_problems(request)
     address = address_of(request)
     if address is not None:
-        return found + _address_problems(account, address)
+        return found + address_problems(address)
     if request.site is not None:
         return [*found, "a fixed site needs an address"]
     if request.coordinates is not None:
@@ -38,15 +39,12 @@ def create_body(account: Account, request: DispatchRequest) -> dict[str, Any]:
     person = request.person
     assert person is not None
     body: dict[str, Any] = {
-        "name": one_line(person.name),
-        "phone": phone_digits(person.phone),
+        **person_body(person),
         "location": _location(request),
         "services": dict.fromkeys(sorted(request.services), True),
         "instructions": {"entry": entry(account, request)},
         "owner_id": request.incident_id,
     }
-    if person.pin:
-        body["pin"] = person.pin
     workflow = account.options.get("workflow")
     if workflow:
         # Two public clients disagree on the shape of the workflow id.
@@ -96,10 +94,24 @@ def zip5(text: str) -> str | None:
     return match[1] if match else None
 
 
-def state_code(account: Account, text: str) -> str | None:
-    """The upper-case code of one of the 50 states, or of a region named in the option `regions`, else None."""
-    code = text.strip().upper()
-    return code if code in STATES or code in account.options.get("regions", ()) else None
+def person_body(person: Person) -> dict[str, Any]:
+    """A person as the create and the people call take one."""
+    pin = {"pin": person.pin} if person.pin else {}
+    return {"name": one_line(person.name), "phone": phone_digits(person.phone)} | pin
+
+
+def address_body(address: Address) -> dict[str, Any]:
+    """An address that has no problems, with a ZIP of five digits."""
+    body = {"line1": one_line(address.line1), "city": one_line(address.city)}
+    if one_line(address.line2):
+        body["line2"] = one_line(address.line2)
+    return body | {"state": address.state.strip().upper(), "zip": zip5(address.zip)}
+
+
+def coordinates_body(point: Coordinates) -> dict[str, float]:
+    """A position; the accuracy is required."""
+    accuracy = _UNKNOWN_ACCURACY_M if point.accuracy is None else point.accuracy
+    return {"lat": point.lat, "lng": point.lng, "accuracy": accuracy}
 
 
 def address_of(request: DispatchRequest) -> Address | None:
@@ -114,14 +126,9 @@ def _sends_coordinates(request: DispatchRequest) -> bool:
 def _location(request: DispatchRequest) -> dict[str, Any]:
     address = address_of(request)
     if address is not None:
-        body = {"line1": one_line(address.line1), "city": one_line(address.city)}
-        if one_line(address.line2):
-            body["line2"] = one_line(address.line2)
-        return {"address": body | {"state": address.state.strip().upper(), "zip": zip5(address.zip)}}
-    point = request.coordinates
-    assert point is not None
-    accuracy = _UNKNOWN_ACCURACY_M if point.accuracy is None else point.accuracy
-    return {"coordinates": {"lat": point.lat, "lng": point.lng, "accuracy": accuracy}}
+        return {"address": address_body(address)}
+    assert request.coordinates is not None
+    return {"coordinates": coordinates_body(request.coordinates)}
 
 
 def _service_problems(account: Account, request: DispatchRequest) -> list[str]:
@@ -134,10 +141,14 @@ def _service_problems(account: Account, request: DispatchRequest) -> list[str]:
     return []
 
 
-def _person_problems(request: DispatchRequest) -> list[str]:
-    person = request.person
-    if person is None:
+def _own_person_problems(request: DispatchRequest) -> list[str]:
+    if request.person is None:
         return ["a person with a name and a phone is needed"]
+    return person_problems(request.person)
+
+
+def person_problems(person: Person) -> list[str]:
+    """Why the provider would refuse a person."""
     found = []
     if not one_line(person.name):
         found.append("the person's name is empty")
@@ -146,16 +157,13 @@ def _person_problems(request: DispatchRequest) -> list[str]:
     return found
 
 
-def _address_problems(account: Account, address: Address) -> list[str]:
+def address_problems(address: Address) -> list[str]:
+    """Why the provider would refuse an address, its coverage apart."""
     checks: Sequence[tuple[bool, str]] = (
         (bool(one_line(address.line1)), "the address has no line1"),
         (bool(one_line(address.city)), "the address has no city"),
-        (
-            state_code(account, address.state) is not None,
-            "the state is no two-letter code of a covered state",
-        ),
+        (bool(_STATE.fullmatch(address.state.strip())), "the state is no two-letter code"),
         (zip5(address.zip) is not None, "the ZIP code is not five digits"),
-        (address.country.strip().upper() in ("", "US", "USA"), "only addresses in the US are covered"),
     )
     return [text for fine, text in checks if not fine]
 

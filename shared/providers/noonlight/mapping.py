@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from shared.domain.kinds import Kind
 from shared.domain.lifecycle import Status
 
@@ -46,9 +49,47 @@ WEBHOOKS: dict[str, tuple[Status, str]] = {
 STATUSES: dict[str, Status] = {"ACTIVE": Status.REQUESTED, "CANCELED": Status.CANCELLED}
 
 
-def attribute_of(kind: Kind, attribute: str, value: str) -> tuple[str, str] | None:
-    """The event attribute and value for a device's report, else for the kind; None where no word fits."""
-    named = attribute.strip().lower(), value.strip().lower()
-    if named[1] in ATTRIBUTES.get(named[0], frozenset()):
-        return named
+# What panels and platforms call the same things. Nothing is translated into something that is only near.
+_SAME_ATTRIBUTE = {
+    "door": "contact", "window": "contact", "door_contact": "contact", "window_contact": "contact",
+    "smoke_detector": "smoke", "motion_sensor": "motion", "pir": "motion", "video": "camera",
+    "leak": "water_leak", "flood": "water_leak", "network": "network_connection", "connection": "network_connection",
+}  # fmt: skip
+_SAME_VALUE = {
+    "opened": "open",
+    "close": "closed",
+    "clear": "cleared",
+    "disconnected": "lost",
+    "connected": "established",
+}
+
+
+def attribute_of(own: Mapping[str, Sequence[str]], kind: Kind, attribute: str, value: str) -> tuple[str, str] | None:
+    """The event attribute and value for a device's report, else for the kind; None where no word fits.
+
+    `own` is the account's option `attribute_map`, by `attribute:value`, `attribute` or `kind:<kind>`: what was agreed
+    with the provider goes before our table.
+    """
+    name, said = _word(attribute), _word(value)
+    for key in (f"{name}:{said}", name, f"kind:{kind.value}"):
+        if key in own and (name or key.startswith("kind:")):
+            return own[key][0], own[key][1]
+    name = _SAME_ATTRIBUTE.get(name, name)
+    if name == "camera":
+        return name, "unknown"  # the only value there is
+    for word in (said, _SAME_VALUE.get(said, said), "clear" if said == "cleared" else said):
+        if word in ATTRIBUTES.get(name, frozenset()):
+            return name, word
     return KIND_ATTRIBUTES.get(kind)
+
+
+def is_attribute_map(value: Any) -> bool:
+    """Whether an option names attributes and values that the provider has."""
+    return isinstance(value, dict) and all(
+        isinstance(words, list) and len(words) == 2 and words[1] in ATTRIBUTES.get(str(words[0]), frozenset())
+        for words in value.values()
+    )
+
+
+def _word(text: str) -> str:
+    return "_".join(text.strip().lower().split())
