@@ -293,3 +293,17 @@ def test_news_is_told_when_it_repeats_the_bytes_of_an_ended_incident(town: Town)
     assert [(one["repeat"], one["incident_id"]) for one in news] == [("fold", second), ("same", second)]
     town.until(lambda: town.events(second).count("event") == 1)
     assert "event" not in town.events(first)
+
+
+@pytest.mark.parametrize(("kind", "sent"), [("panic", True), ("trouble", False)])
+def test_person_comes_when_an_event_after_the_end_asks_for_one(town: Town, kind: str, sent: bool) -> None:
+    """A panel that adds a panic to an incident which is over is not left alone; a trouble stays where it is."""
+    ref = _ref()
+    incident = _closed(town, _body(ref))
+    before = len(town.creates())
+
+    assert town.post(f"/v1/incidents/{incident}/events", {"kind": kind}).status_code == 202
+    town.settle()
+
+    assert len(town.creates()) - before == sent
+    assert town.one("SELECT count(*) FROM incident WHERE incident_ref = :r", r=ref) == 1 + sent

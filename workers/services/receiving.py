@@ -131,7 +131,7 @@ def further(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     """News of a living incident: on its timeline, and on to whoever responds."""
     assert row.incident_id is not None
     incident = book.incident(row.incident_id)
-    if body.get("folded") and _is_over(incident):
+    if (body.get("folded") or _asks_for_somebody(book, incident, body)) and _is_over(incident):
         incident = _newest(book, incident)
         if _is_over(incident) or _asks_for_more(book, incident, body):
             _successor(book, row, incident, body)
@@ -170,6 +170,11 @@ def _services(book: Ledger, incident: Incident, kind: Kind) -> frozenset[str]:
     return services_for(kind, book.platform(incident.platform_id).policies.get("dispatch_kinds", {}))
 
 
+def _asks_for_somebody(book: Ledger, incident: Incident, body: dict[str, Any]) -> bool:
+    """An event that names a kind for which somebody is sent."""
+    return bool(body.get("kind")) and bool(_services(book, incident, Kind(body["kind"])))
+
+
 def _successor(book: Ledger, row: Inbox, former: Incident, body: dict[str, Any]) -> None:
     """It was news of a living incident when it came, and that one ended meanwhile: a person comes all the same."""
     kind = Kind(body["kind"])
@@ -185,8 +190,8 @@ def _successor(book: Ledger, row: Inbox, former: Incident, body: dict[str, Any])
         kind=kind.value,
         services=sorted(_services(book, former, kind)),
         origin=body.get("origin") or former.origin,
-        test=bool(body.get("test")),
-        details=book.box.seal(body),
+        test=bool(body.get("test") if body.get("folded") else former.test),
+        details=book.box.seal({**book.details(former), **body}),
         status=Status.RECEIVED.value,
         moments={},
         seq=0,
