@@ -128,13 +128,18 @@ def twin(book: Ledger, leg: Leg, provider_alarm_id: str) -> Leg | None:
 
 
 def judge_twin(deps: Deps, lease: Lease, leg_id: int, provider_alarm_id: str) -> Twin:
-    """Does an answer name another leg's id, and if so, does a read say that it is active and not completed?"""
-    with deps.sessions() as session:
-        book = Ledger(session, deps)
+    """Does an answer name another leg's id, and if so, does a read say that it is active and not completed?
+
+    The answer is worth waiting for: a database that is away now must not cost it.
+    """
+
+    def find(session: Session) -> str | None:
         leg = session.get_one(Leg, leg_id)
-        if twin(book, leg, provider_alarm_id) is None:
-            return Twin.NONE
-        account_id = leg.account_id
+        return None if twin(Ledger(session, deps), leg, provider_alarm_id) is None else leg.account_id
+
+    account_id = deps.record(find)
+    if account_id is None:
+        return Twin.NONE
     # A read that outlasts the lease only loses the lease: nothing was sent.
     by = min(lease.boot_until, boot_time() + deps.settings.call_s)
     reading = _read(deps, account_id, provider_alarm_id, by)
@@ -144,8 +149,7 @@ def judge_twin(deps: Deps, lease: Lease, leg_id: int, provider_alarm_id: str) ->
 
 
 def _read(deps: Deps, account_id: str, provider_alarm_id: str, deadline: float) -> Reading | None:
-    with deps.sessions() as session:
-        account = Ledger(session, deps).account(account_id)
+    account = deps.record(lambda session: Ledger(session, deps).account(account_id))
     provider = registry.get(account.provider)
     try:
         return provider.dispatch.read(Call(deadline, deps.tokens), account, provider_alarm_id)
