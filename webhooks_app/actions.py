@@ -29,53 +29,53 @@ EVENT_PRIORITY = 40
 def cancel(incident_id: str) -> Response:
     """Ask to stop the response."""
     body = _body(CancelBody) | {"origin": principal().origin}
-    return _act("cancel", _target(incident_id), body, {"cancel": "received"})
+    return _act("cancel", target(incident_id), body, {"cancel": "received"})
 
 
 def note(incident_id: str) -> Response:
     """Send a text to whoever responds. 409 where the provider takes none."""
     body = _body(NoteBody)
-    found = _target(incident_id)
-    _require_capability(found, "notes")
+    found = target(incident_id)
+    require_capability(found, "notes")
     return _act("note", found, body)
 
 
 def resend(incident_id: str) -> Response:
     """Send again although the outcome of the first attempt is unknown, or after a failure."""
-    return _act("resend", _target(incident_id), _body(ByReasonBody))
+    return _act("resend", target(incident_id), _body(ByReasonBody))
 
 
 def drop(incident_id: str) -> Response:
     """End all attempts."""
-    return _act("drop", _target(incident_id), _body(DropBody))
+    return _act("drop", target(incident_id), _body(DropBody))
 
 
 def close(incident_id: str) -> Response:
     """Close the incident on our side."""
-    return _act("close", _target(incident_id), _body(ByReasonBody))
+    return _act("close", target(incident_id), _body(ByReasonBody))
 
 
 def acknowledge(incident_id: str) -> Response:
     """Silence the notices of the incident; attempts go on."""
-    return _act("acknowledge", _target(incident_id), _body(ByBody))
+    return _act("acknowledge", target(incident_id), _body(ByBody))
 
 
 def event(incident_id: str) -> Response:
     """Add a further signal. One `event_id` counts once per reference."""
     here = doors.door()
     body, _ = model_body(EventBody, here.settings.max_body_bytes)
-    found = _target(incident_id)
+    found = target(incident_id)
     priority = 100 - RULES[body.kind].severity if body.kind else EVENT_PRIORITY
     leading = f"e:{body.event_id}" if body.event_id else None
-    coming = _coming(found, body.model_dump(mode="json", exclude_none=True), priority, [leading] if leading else [])
+    row = coming(found, body.model_dump(mode="json", exclude_none=True), priority, [leading] if leading else [])
     if leading:
-        new = here.database.run(lambda session: reception.fold(session, coming, leading))
+        new = here.database.run(lambda session: reception.fold(session, row, leading))
     else:
-        here.database.run(lambda session: reception.act(session, "event", coming), again=False)
+        here.database.run(lambda session: reception.act(session, "event", row), again=False)
         new = True
     if new:
         here.ring(Lane.INTAKE)
-    return _accepted(found, {"repeat": None if new else "same"})
+    return accepted(found, {"repeat": None if new else "same"})
 
 
 def _body(model: type[BaseModel]) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _body(model: type[BaseModel]) -> dict[str, Any]:
     return model_body(model, doors.door().settings.max_body_bytes)[0].model_dump(mode="json")
 
 
-def _target(incident_id: str) -> Target:
+def target(incident_id: str) -> Target:
     """The incident, if it is this platform's and, for a panel's key, of this panel's site."""
     who = principal()
     found = doors.door().database.run(lambda session: reading.target(session, who.platform_id, incident_id))
@@ -92,7 +92,7 @@ def _target(incident_id: str) -> Target:
     return found
 
 
-def _require_capability(found: Target, capability: str) -> None:
+def require_capability(found: Target, capability: str) -> None:
     """Ask the provider of the incident "can you?"."""
     if found.provider is None:
         return
@@ -107,13 +107,14 @@ def _require_capability(found: Target, capability: str) -> None:
 
 def _act(source: str, found: Target, body: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> Response:
     here = doors.door()
-    coming = _coming(found, body, ACTION_PRIORITY, [])
-    here.database.run(lambda session: reception.act(session, source, coming), again=False)
+    row = coming(found, body, ACTION_PRIORITY, [])
+    here.database.run(lambda session: reception.act(session, source, row), again=False)
     here.ring(Lane.INTAKE)
-    return _accepted(found, extra or {})
+    return accepted(found, extra or {})
 
 
-def _coming(found: Target, body: Mapping[str, Any], priority: int, keys: list[str]) -> Coming:
+def coming(found: Target, body: Mapping[str, Any], priority: int, keys: list[str]) -> Coming:
+    """What is stored of an action: its body, sealed."""
     who = principal()
     sealed = doors.door().box.seal(dict(body))
     return Coming(
@@ -130,7 +131,8 @@ def _coming(found: Target, body: Mapping[str, Any], priority: int, keys: list[st
     )
 
 
-def _accepted(found: Target, extra: Mapping[str, Any]) -> Response:
+def accepted(found: Target, extra: Mapping[str, Any]) -> Response:
+    """202: it is on disk; its effect appears on the timeline."""
     answer = jsonify({"incident_id": found.id, "status": found.status} | dict(extra))
     answer.status_code = 202
     return answer

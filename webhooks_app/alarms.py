@@ -128,11 +128,17 @@ def _posted(value: Any, who: Principal) -> Alarm:
 
 
 def _content(value: dict[str, Any]) -> bytes:
-    """What makes two alarms the same: all but the event id, and the PIN, which could be guessed from a digest."""
+    """What makes two alarms the same: all but the event id, and the PINs, which could be guessed from a digest."""
     content = {key: item for key, item in value.items() if key != "event_id"}
     if "person" in content:
-        content["person"] = {key: item for key, item in content["person"].items() if key != "pin"}
+        content["person"] = _without_pin(content["person"])
+    if content.get("people"):
+        content["people"] = [_without_pin(one) for one in content["people"]]
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _without_pin(person: dict[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in person.items() if key != "pin"}
 
 
 def _take_in_turn(alarm: Alarm) -> Taken:
@@ -257,6 +263,7 @@ def _opening(now: Situation, alarm: Alarm, services: frozenset[str]) -> Opening:
         services=sorted(services),
         origin=alarm.who.origin,
         test=body.test,
+        moving=body.site_ref is None and body.location is not None and body.location.coordinates is not None,
         occurred_at=body.occurred_at,
         details=doors.door().box.seal(_details(body)),
     )

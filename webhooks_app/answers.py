@@ -202,3 +202,23 @@ class Ready(Answer):
     status: Literal["ready", "unavailable"]
     failure: str | None
     warnings: list[str]
+    location_source_url: str
+    has_location_source_secret: bool
+    location_source_interval_s: float
+class CertificateTaken(Answer):
+    """The wish for a certificate is stored."""
+
+    id: str
+    state: Literal["pending", "issued", "refused", "unconfirmed"]
+
+
+class CertificateShown(CertificateTaken):
+    """A certificate. `answer` is the provider's own, as it came: its form is not public."""
+
+    provider: str
+    reason: str
+    answer: Any
+    created_at: datetime
+    answered_at: datetime | None
+
+

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    StringConstraints,
+    model_validator,
+)
 
 from shared.domain.kinds import Kind
 from shared.domain.lifecycle import Status
@@ -35,6 +44,7 @@ Pin = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=_NO_
 Url = Annotated[str, StringConstraints(max_length=2_000)]
 # As the Standard Webhooks specification writes a symmetric secret.
 Secret = Annotated[str, StringConstraints(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/=]{16,}$")]
+Bearer = Annotated[str, StringConstraints(max_length=500, pattern=r"^[\x21-\x7e]+$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Moment = Annotated[AwareDatetime, AfterValidator(_sane)]
 
@@ -114,6 +124,11 @@ class AlarmBody(Body):
     test: bool = False
     severity: Annotated[int, Field(ge=0, le=100)] | Line | None = None
     person: PersonBody | None = None
+    people: list[PersonBody] | None = Field(
+        default=None,
+        max_length=50,
+        description="Whom else the provider may call. Absent: the site's contacts beyond the first; []: nobody.",
+    )
     location: LocationBody | None = None
     media: list[MediaBody] = Field(default_factory=list, max_length=20)
 
@@ -149,12 +164,67 @@ class EventBody(Body):
     device: DeviceBody | None = None
     occurred_at: Moment | None = None
     event_id: Ref | None = None
+    media: list[MediaBody] = Field(default_factory=list, max_length=20)
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if not (self.kind or self.zone or self.message or self.device):
-            raise ValueError("needs at least one of kind, zone, message and device")
+        if not (self.kind or self.zone or self.message or self.device or self.media):
+            raise ValueError("needs at least one of kind, zone, message, device and media")
         return self
+
+
+class FixBody(Body):
+    """Where a person is: degrees (WGS 84), metres, and when by the device's clock."""
+
+    lat: float = Field(ge=-90, le=90)
+    lng: float = Field(ge=-180, le=180)
+    accuracy: float | None = Field(default=None, ge=0, le=1_000_000)
+    time: Moment | None = None
+
+
+class LocationsBody(RootModel[Annotated[list[FixBody], Field(min_length=1, max_length=100)]]):
+    """Several fixes."""
+
+    model_config = ConfigDict(strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class PeopleBody(RootModel[Annotated[list[PersonBody], Field(min_length=1, max_length=50)]]):
+    """Several people."""
+
+    model_config = ConfigDict(strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class OneOrMoreFixes(RootModel[FixBody | LocationsBody]):
+    """`POST /v1/incidents/{id}/locations`: one fix, or an array of them."""
+
+
+class OneOrMorePeople(RootModel[PersonBody | PeopleBody]):
+    """`POST /v1/incidents/{id}/people`: one person, or an array of them."""
+
+
+_Told = Annotated[int, Field(ge=0, le=100_000)] | Annotated[float, Field(ge=0, le=100_000)] | Line
+
+
+class PersonChangeBody(Body):
+    """`PATCH /v1/incidents/{id}/person`. Which fields and units the provider takes is not public: as agreed with it."""
+
+    height: _Told | None = Field(default=None, description="Passed on as it is, without a unit of ours.")
+    weight: _Told | None = Field(default=None, description="Passed on as it is, without a unit of ours.")
+    date_of_birth: date | None = None
+    more: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")], _Told | bool] = Field(
+        default_factory=dict, max_length=20, description="Further keys of the provider, passed on as they are."
+    )
+
+
+class CertificateBody(Body):
+    """`POST /v1/certificates`: for an address; a provider issues none for coordinates."""
+
+    address: AddressBody
+    provider: Word | None = Field(default=None, description="The platform's account at this provider.")
+    account: Line | None = Field(default=None, description="The id of an account of the platform.")
+    idempotency_key: Ref | None = Field(
+        default=None, description="Makes one certificate only; the header Idempotency-Key says the same."
+    )
 
 
 class ByBody(Body):
@@ -228,3 +298,9 @@ class PlatformBody(Body):
     escalation_secret: Secret | None = None
     words: dict[Status, OptionalLine | None] | None = None
     policies: Policies | None = None
+    location_source_url: Url | None = Field(
+        default=None,
+        description="Asked for the position of moving alarms; may hold {incident_ref} and {incident_id}.",
+    )
+    location_source_secret: Bearer | None = None
+    location_source_interval_s: Annotated[float, Field(ge=5, le=600)] | None = None

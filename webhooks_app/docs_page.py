@@ -48,8 +48,8 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     if body:
         rows.append(("body", _type(body), _prose(body.get("description", ""))))
     for status, response in operation["responses"].items():
-        schema = next(iter(response["content"].values()))["schema"]
-        rows.append((status, _type(schema), _prose(response["description"])))
+        content = next(iter(response.get("content", {}).values()), {})
+        rows.append((status, _type(content.get("schema", {})), _prose(response["description"])))
     return (
         f"<h3><span class=method>{method.upper()}</span>{escape(path)}</h3>"
         f"<p>{_prose(operation['summary'])}. <span class=scopes>Scope: {escape(scopes)}.</span></p>{_table(rows)}"

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from shared.domain.lifecycle import Status
 from shared.domain.words import word
-from shared.platforms import endpoints
+from shared.platforms import endpoints, location_source
 from shared.providers import registry
 from shared.store import platforms, reading
 from shared.store.models import Platform
@@ -19,8 +19,8 @@ from webhooks_app.bodies import PlatformBody, Policies
 from webhooks_app.errors import INVALID, Problem
 from webhooks_app.intake import model_body
 
-_PLAIN = ("name", "writeback_url", "escalation_url")
-_SECRET = ("writeback_secret", "escalation_secret")
+_PLAIN = ("name", "writeback_url", "escalation_url", "location_source_url", "location_source_interval_s")
+_SECRET = ("writeback_secret", "escalation_secret", "location_source_secret")
 
 
 def get_platform() -> Response:
@@ -43,6 +43,9 @@ def _check(body: PlatformBody, *, allow_private: bool) -> None:
         url = getattr(body, name)
         if url:
             found += [(name, reason) for reason in endpoints.problems(url, allow_private)]
+    if body.location_source_url:
+        reasons = location_source.problems(body.location_source_url, allow_private)
+        found += [("location_source_url", reason) for reason in reasons]
     provider = body.policies.default_provider if body.policies else None
     if provider is not None and provider not in registry.names():
         found.append(("policies.default_provider", "is no provider of this installation"))
@@ -82,6 +85,9 @@ def _shown(row: Platform) -> dict[str, Any]:
         "has_writeback_secret": row.writeback_secret is not None,
         "escalation_url": row.escalation_url,
         "has_escalation_secret": row.escalation_secret is not None,
+        "location_source_url": row.location_source_url,
+        "has_location_source_secret": row.location_source_secret is not None,
+        "location_source_interval_s": row.location_source_interval_s,
         "words": {status.value: word(status, row.words) for status in Status},
         "policies": Policies.model_construct().model_dump(mode="json") | row.policies,
     }

@@ -23,6 +23,8 @@ class Target:
     status: str
     account_id: str | None
     provider: str | None
+    moving: bool
+    cancel: str | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def target(session: Session, platform_id: str, incident_id: str) -> Target | Non
             Incident.status,
             Incident.account_id,
             ProviderAccount.provider,
+            Incident.moving,
+            Incident.cancel,
         )
         .outerjoin(ProviderAccount, ProviderAccount.id == Incident.account_id)
         .where(Incident.id == incident_id, Incident.platform_id == platform_id)

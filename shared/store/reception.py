@@ -36,9 +36,9 @@ _SITUATION = text("""
 _OPEN = text("""
     WITH opened AS (
         INSERT INTO incident (id, platform_id, incident_ref, generation, predecessor_id, account_id, site_id, site_ref,
-            kind, services, origin, test, details, status, occurred_at)
+            kind, services, origin, test, moving, details, status, occurred_at)
         VALUES (:id, :platform_id, :incident_ref, :generation, :predecessor_id, :account_id, :site_id, :site_ref,
-            :kind, :services, :origin, :test, :details, 'received', coalesce(:occurred_at, now()))
+            :kind, :services, :origin, :test, :moving, :details, 'received', coalesce(:occurred_at, now()))
     ), keyed AS (
         INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
         SELECT :platform_id, :incident_ref, key, :id, clock_timestamp() FROM unnest(CAST(:keys AS text[])) AS key
@@ -159,6 +159,7 @@ class Opening:
     services: Sequence[str]
     origin: str
     test: bool
+    moving: bool
     occurred_at: datetime | None
     details: bytes = field(repr=False)
 

@@ -31,6 +31,11 @@ def work_batch(deps: Deps) -> int:
     together = [one for one in taken if one.attempts <= TRIES_IN_A_BATCH]
     alone = [one for one in taken if one.attempts > TRIES_IN_A_BATCH]
     if together:
+ACTIONS = operating.ACTIONS | {
+    "locations": locating.pushed,
+    "people": introducing.added,
+    "person": describing.told,
+}
         try:
             _work(deps, together)
         except DATABASE_AWAY:
@@ -93,7 +98,7 @@ def _work_row(book: Ledger, row: Inbox) -> None:
     elif row.source == "event":
         receiving.further(book, row, body)
     else:
-        operating.ACTIONS[row.source](book, row, body)
+        ACTIONS[row.source](book, row, body)
 
 
 def _work_alone(deps: Deps, one: Taken) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.store.models import Job
 from workers.deps import Deps
-from workers.services import attending
+from workers.services import attending, polling, tending_sites
 
 log = structlog.get_logger(__name__)
 
@@ -42,10 +42,11 @@ def ensure_jobs(deps: Deps) -> None:
             session.execute(made.on_conflict_do_update(index_elements=["name"], set_={"every_s": every_s}))
 
 
-def work_due(deps: Deps) -> int:
-    """Lease and run one duty that is due; 0 when none is."""
+def work_due(deps: Deps, *, only: str | None = None) -> int:
+    """Lease and run one duty that is due (optionally this one only); 0 when none is."""
+    known = list(JOBS) if only is None else [only]
     with deps.sessions.begin() as session:
-        row = session.execute(_LEASE, {"lease_s": LEASE_S, "known": list(JOBS)}).first()
+        row = session.execute(_LEASE, {"lease_s": LEASE_S, "known": known}).first()
     if row is None:
         return 0
     error = ""

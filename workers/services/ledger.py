@@ -142,11 +142,13 @@ class Ledger:
             self._wipe_pin(incident)
 
     def _wipe_pin(self, incident: Incident) -> None:
-        """The PIN served to cancel; a closed incident needs it no more."""
+        """The PINs served to cancel; a closed incident needs them no more."""
         details = self.details(incident)
-        person = details.get("person")
-        if person and person.get("pin"):
-            incident.details = self.box.seal({**details, "person": {**person, "pin": None}})
+        holders = [*filter(None, [details.get("person")]), *(details.get("people") or [])]
+        if any(holder.get("pin") for holder in holders):
+            for holder in holders:
+                holder["pin"] = None
+            incident.details = self.box.seal(details)
 
     def tell(
         self,

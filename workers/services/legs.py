@@ -14,6 +14,7 @@ from shared.domain.lifecycle import Status, ended
 from shared.providers import registry
 from shared.store.models import LIVE_OUTCOMES, Inbox, Incident, IncidentLeg, Leg, Outbox
 from shared.store.outbox import add_single, void_pending
+from workers.services import accompanying
 from workers.services.ledger import Ledger, LockedLeg
 
 
@@ -173,6 +174,7 @@ def send_context(book: Ledger, leg: Leg, incident: Incident) -> None:
         _outgoing(book, "event", leg, incident, {"trigger": True})
     elif provider.notes is not None:
         _outgoing(book, "note", leg, incident, {"context": True})
+    accompanying.accompany(book, leg, incident)
 
 
 def _outgoing(book: Ledger, kind: str, leg: Leg, incident: Incident, body: dict[str, object]) -> None:

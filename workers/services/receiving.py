@@ -178,6 +178,7 @@ def _asks_for_somebody(book: Ledger, incident: Incident, body: dict[str, Any]) -
 def _successor(book: Ledger, row: Inbox, former: Incident, body: dict[str, Any]) -> None:
     """It was news of a living incident when it came, and that one ended meanwhile: a person comes all the same."""
     kind = Kind(body["kind"])
+    details = {**book.details(former), **body}
     incident = Incident(
         id=f"inc_{uuid.uuid4().hex}",
         platform_id=former.platform_id,
@@ -191,7 +192,8 @@ def _successor(book: Ledger, row: Inbox, former: Incident, body: dict[str, Any])
         services=sorted(_services(book, former, kind)),
         origin=body.get("origin") or former.origin,
         test=bool(body.get("test") if body.get("folded") else former.test),
-        details=book.box.seal({**book.details(former), **body}),
+        moving=former.site_ref is None and bool((details.get("location") or {}).get("coordinates")),
+        details=book.box.seal(details),
         status=Status.RECEIVED.value,
         moments={},
         seq=0,

@@ -8,6 +8,7 @@ from typing import Any
 from shared.domain import alarm, context
 from shared.domain.kinds import Kind
 from shared.store.models import Incident, Site
+from workers.services import positions
 from workers.services.ledger import Ledger
 
 
@@ -54,7 +55,6 @@ def build(book: Ledger, incident: Incident, *, possible_double: bool) -> alarm.D
     site = None if row is None else site_value(row)
     person = person_value(details.get("person")) or person_value(contacts[0] if contacts else None)
     location = details.get("location") or {}
-    given = location.get("coordinates")
     return alarm.DispatchRequest(
         incident_id=incident.id,
         incident_ref=incident.incident_ref,
@@ -76,7 +76,7 @@ def build(book: Ledger, incident: Incident, *, possible_double: bool) -> alarm.D
         person=person,
         site=site,
         address=address_value(location.get("address")) or (site.address if site else None),
-        coordinates=alarm.Coordinates(given["lat"], given["lng"], given.get("accuracy")) if given else None,
+        coordinates=positions.place_to_send(book, incident),
     )
 
 

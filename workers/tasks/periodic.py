@@ -6,6 +6,7 @@ from shared.domain.lanes import Lane
 from workers.app import app
 from workers.engine import beat
 from workers.process import engine, parts
+from workers.services import jobs
 
 
 @app.task(name="periodic.drain")
