@@ -67,6 +67,15 @@ class Settings(BaseSettings):
     create_max_age_s: float = Field(default=1800.0, gt=0)
     park_strangers_s: float = Field(default=900.0, gt=0)
 
+    # Sites are compared with the provider's listing this often (0: only when asked), and after so many changes.
+    reconcile_every_s: float = Field(default=3600.0, ge=0)
+    reconcile_after_changes: int = Field(default=500, ge=1)
+    # From this distance in metres on a site has moved.
+    site_moved_m: float = Field(default=50.0, ge=0)
+    # A listing may take so long in all, and so long without a byte.
+    listing_s: float = Field(default=1800.0, gt=0)
+    listing_idle_s: float = Field(default=30.0, gt=0)
+
     log_level: str = "INFO"
 
     @field_validator("encryption_keys", "aura_webhook_secrets", "noonlight_webhook_secrets", mode="before")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.domain.drift import Kind as DriftKind
 from shared.domain.kinds import Kind
 from shared.domain.lifecycle import Status
 
@@ -158,6 +159,8 @@ class SiteShown(Answer):
     contacts: int
     sync_state: str
     sync_error: str
+    coverage: dict[str, bool | None] = Field(description="By service, as the provider last said; null: not known.")
+    warnings: list[str]
     version: int
     synced_version: int
     synced_at: datetime | None
@@ -171,6 +174,64 @@ class SiteList(Answer):
     next_cursor: str | None
 
 
+class ReconciliationShown(Answer):
+    """One comparison of an account's sites with its provider's listing; `drift` counts its findings by kind."""
+
+    id: int
+    account: str
+    cause: Literal["asked", "interval", "changes", "import"]
+    state: Literal["wanted", "running", "done", "failed"]
+    reason: str
+    sites: int = Field(description="Our sites when it began.")
+    listed: int = Field(description="Records that the provider has listed so far.")
+    compared: int = Field(description="References compared so far, of both sides.")
+    drift: dict[str, int]
+    opened: int
+    cleared: int
+    repairs: int
+    withheld: str = Field(description="Why nothing was repaired although the policy asks for it.")
+    asked_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class ReconciliationsAsked(Answer):
+    """The comparisons that were asked for; one that waits already is the same one."""
+
+    reconciliations: list[ReconciliationShown]
+
+
+class ReconciliationList(Answer):
+    """A page of comparisons; `next_cursor` is null on the last."""
+
+    reconciliations: list[ReconciliationShown]
+    next_cursor: str | None
+
+
+class DriftShown(Answer):
+    """One difference between a site here and at its provider."""
+
+    id: int
+    account: str
+    kind: DriftKind
+    site_ref: str | None
+    provider_site_id: str | None
+    entry: str
+    detail: dict[str, Any]
+    first_reconciliation: int
+    last_reconciliation: int
+    repair_asked_at: datetime | None
+    opened_at: datetime
+    cleared_at: datetime | None
+
+
+class DriftList(Answer):
+    """A page of drift; `next_cursor` is null on the last."""
+
+    drift: list[DriftShown]
+    next_cursor: str | None
+
+
 class PlatformShown(Answer):
     """The platform; of its secrets only whether there are any."""
 
@@ -180,8 +241,28 @@ class PlatformShown(Answer):
     has_writeback_secret: bool
     escalation_url: str
     has_escalation_secret: bool
+    location_source_url: str
+    has_location_source_secret: bool
+    location_source_interval_s: float
     words: dict[Status, str | None]
     policies: dict[str, Any]
+
+
+class CertificateTaken(Answer):
+    """The wish for a certificate is stored."""
+
+    id: str
+    state: Literal["pending", "issued", "refused", "unconfirmed"]
+
+
+class CertificateShown(CertificateTaken):
+    """A certificate. `answer` is the provider's own, as it came: its form is not public."""
+
+    provider: str
+    reason: str
+    answer: Any
+    created_at: datetime
+    answered_at: datetime | None
 
 
 class HookTaken(Answer):
@@ -202,23 +283,3 @@ class Ready(Answer):
     status: Literal["ready", "unavailable"]
     failure: str | None
     warnings: list[str]
-    location_source_url: str
-    has_location_source_secret: bool
-    location_source_interval_s: float
-class CertificateTaken(Answer):
-    """The wish for a certificate is stored."""
-
-    id: str
-    state: Literal["pending", "issued", "refused", "unconfirmed"]
-
-
-class CertificateShown(CertificateTaken):
-    """A certificate. `answer` is the provider's own, as it came: its form is not public."""
-
-    provider: str
-    reason: str
-    answer: Any
-    created_at: datetime
-    answered_at: datetime | None
-
-

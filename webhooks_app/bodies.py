@@ -271,6 +271,12 @@ class SiteBody(Body):
     notes: OptionalText = ""
 
 
+class ReconcileBody(Body):
+    """`POST /v1/site-reconciliations`: which account; absent: each one whose provider keeps a directory."""
+
+    account: Line | None = None
+
+
 class Policies(Body):
     """What a platform may decide for itself."""
 
@@ -286,6 +292,13 @@ class Policies(Body):
         default_factory=dict, description="What to do when it is unknown whether an alarm arrived at its provider."
     )
     default_provider: Word | None = None
+    location_throttle: Literal["strict", "lax"] = Field(
+        default="strict", description="A position goes on after 10 m and 10 s (strict), or after either (lax)."
+    )
+    drift: Literal["report", "repair"] = Field(
+        default="report",
+        description="What to do where the provider's directory differs from the sites here: tell, or send ours again.",
+    )
 
 
 class PlatformBody(Body):
@@ -296,11 +309,11 @@ class PlatformBody(Body):
     writeback_secret: Secret | None = None
     escalation_url: Url | None = None
     escalation_secret: Secret | None = None
-    words: dict[Status, OptionalLine | None] | None = None
-    policies: Policies | None = None
     location_source_url: Url | None = Field(
         default=None,
         description="Asked for the position of moving alarms; may hold {incident_ref} and {incident_id}.",
     )
     location_source_secret: Bearer | None = None
     location_source_interval_s: Annotated[float, Field(ge=5, le=600)] | None = None
+    words: dict[Status, OptionalLine | None] | None = None
+    policies: Policies | None = None

@@ -25,6 +25,7 @@ _WHAT = {
     "certificate_id": "The id that POST /v1/certificates answered.",
     "notice_id": "The id of a notice.",
     "site_ref": "Your own reference of the site, percent-encoded; any characters but control characters.",
+    "run_id": "The id that POST /v1/site-reconciliations answered.",
     "provider_name": "The name of a provider.",
     "account_id": "The id of a provider account.",
 }
@@ -164,10 +165,10 @@ def _responses(route: Route) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for status in route.statuses:
         content = {"application/json": {"schema": _ref(route.answer)}} if route.answer else _other_content(route)
-        found[str(status)] = {"description": "As asked." if status < 400 else "Not now.", "content": content}
         if status == 204:
             found["204"] = {"description": "Done; nothing to show."}
             continue
+        found[str(status)] = {"description": "As asked." if status < 400 else "Not now.", "content": content}
     for status in errors_of(route):
         titles = [kind.title for kind in KINDS if kind.status == status]
         found[str(status)] = {

@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 from flask import request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from shared.domain.drift import Kind as DriftKind
 from shared.domain.lifecycle import Status
 from webhooks_app.bodies import Moment, Ref
 from webhooks_app.errors import INVALID, Problem
@@ -48,6 +49,17 @@ class NoticeQuery(Page):
     """`GET /v1/notices`."""
 
     open: bool = Field(default=True, description="Only notices that are not over.")
+
+
+class DriftQuery(Page):
+    """`GET /v1/site-drift`."""
+
+    open: bool = Field(default=True, description="Only differences that are not over.")
+    kind: Annotated[list[DriftKind], BeforeValidator(_listed)] = Field(
+        default_factory=list, max_length=20, description="One or more kinds, separated by commas."
+    )
+    account: Ref | None = None
+    site_ref: Ref | None = None
 
 
 def query(model: type[Q]) -> Q:

@@ -21,10 +21,21 @@ from webhooks_app import (
     notices,
     openapi,
     platform,
+    reconciliations,
     sites,
 )
-from webhooks_app.bodies import AlarmBody, ByBody, PlatformBody, SiteBody
-from webhooks_app.queries import IncidentQuery, NoticeQuery, Page
+from webhooks_app.bodies import (
+    AlarmBody,
+    ByBody,
+    CertificateBody,
+    OneOrMoreFixes,
+    OneOrMorePeople,
+    PersonChangeBody,
+    PlatformBody,
+    ReconcileBody,
+    SiteBody,
+)
+from webhooks_app.queries import DriftQuery, IncidentQuery, NoticeQuery, Page
 
 View = Callable[..., Response]
 
@@ -75,6 +86,15 @@ ROUTES: tuple[Route, ...] = (
               capability="notes" if name == "notes" else None)
         for name, (view, body) in actions.ACTIONS.items()
     ),
+    Route("POST", "/v1/incidents/<plain:incident_id>/locations", enrichments.add_locations,
+          "Say where the person of a moving alarm is", _ACT, OneOrMoreFixes, answer=answers.ActionTaken,
+          statuses=(202,), errors=(404, 409), capability="locations"),
+    Route("POST", "/v1/incidents/<plain:incident_id>/people", enrichments.add_people,
+          "Add people whom the provider may call", _ACT, OneOrMorePeople, answer=answers.ActionTaken,
+          statuses=(202,), errors=(404, 409), capability="people"),
+    Route("PATCH", "/v1/incidents/<plain:incident_id>/person", enrichments.update_person,
+          "Tell more about the alarm's person", _ACT, PersonChangeBody, answer=answers.ActionTaken,
+          statuses=(202,), errors=(404, 409), capability="person"),
     Route("GET", "/v1/notices", notices.list_notices, "List what persons are told", _ACT,
           query=NoticeQuery, answer=answers.NoticeList),
     Route("POST", "/v1/notices/<number:notice_id>/acknowledge", notices.acknowledge_notice, "Silence a notice", _ACT,
@@ -85,16 +105,23 @@ ROUTES: tuple[Route, ...] = (
           answer=answers.SiteShown, statuses=(200, 201), errors=(409,)),
     Route("GET", "/v1/sites/<rest:site_ref>", sites.get_site, "Show a site", ("sites",),
           answer=answers.SiteShown, errors=(404, 422)),
+    Route("DELETE", "/v1/sites/<rest:site_ref>", sites.delete_site, "Take a site out", ("sites",),
+          answer=answers.SiteShown, statuses=(202, 204), errors=(404, 409, 422)),
+    Route("POST", "/v1/site-reconciliations", reconciliations.ask,
+          "Compare sites with the provider's listing", ("sites",), ReconcileBody,
+          answer=answers.ReconciliationsAsked, statuses=(202,), errors=(409,), capability="sites"),
+    Route("GET", "/v1/site-reconciliations", reconciliations.list_runs, "List comparisons, newest first", ("sites",),
+          query=Page, answer=answers.ReconciliationList),
+    Route("GET", "/v1/site-reconciliations/<number:run_id>", reconciliations.show_run, "Show one comparison",
+          ("sites",), answer=answers.ReconciliationShown, errors=(404,)),
+    Route("GET", "/v1/site-drift", reconciliations.list_drift, "List differences, newest first", ("sites",),
+          query=DriftQuery, answer=answers.DriftList),
+    Route("POST", "/v1/certificates", certificates.ask, "Ask for a monitoring certificate", ("sites",),
+          CertificateBody, answer=answers.CertificateTaken, statuses=(202,), errors=(409,),
+          capability="certificates"),
+    Route("GET", "/v1/certificates/<plain:certificate_id>", certificates.show, "Show a certificate", ("sites",),
+          answer=answers.CertificateShown, errors=(404,)),
     Route("GET", "/v1/platform", platform.get_platform, "Show the platform", ("platform",),
-    Route("POST", "/v1/incidents/<plain:incident_id>/locations", enrichments.add_locations,
-          "Say where the person of a moving alarm is", _ACT, OneOrMoreFixes, answer=answers.ActionTaken,
-          statuses=(202,), errors=(404, 409), capability="locations"),
-    Route("POST", "/v1/incidents/<plain:incident_id>/people", enrichments.add_people,
-          "Add people whom the provider may call", _ACT, OneOrMorePeople, answer=answers.ActionTaken,
-          statuses=(202,), errors=(404, 409), capability="people"),
-    Route("PATCH", "/v1/incidents/<plain:incident_id>/person", enrichments.update_person,
-          "Tell more about the alarm's person", _ACT, PersonChangeBody, answer=answers.ActionTaken,
-          statuses=(202,), errors=(404, 409), capability="person"),
           answer=answers.PlatformShown),
     Route("PUT", "/v1/platform", platform.put_platform, "Change the platform", ("platform",), PlatformBody,
           answer=answers.PlatformShown),

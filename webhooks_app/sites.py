@@ -8,12 +8,13 @@ from typing import Any
 from flask import Response, jsonify
 from sqlalchemy.exc import IntegrityError
 
+from shared import accounts
 from shared.accounts import account_value
 from shared.domain.lanes import Lane
 from shared.providers.base import Account
 from shared.store import platforms, site_saving
 from shared.store.models import Site
-from shared.store.site_saving import Saved, Wanted
+from shared.store.site_saving import Saved, SiteInUse, Wanted
 from webhooks_app import door as doors
 from webhooks_app import site_checks
 from webhooks_app.auth import principal
@@ -49,6 +50,30 @@ def get_site(site_ref: str) -> Response:
     if found is None:
         raise Problem(NOT_FOUND, "There is no such site.")
     return jsonify(_shown(*found))
+
+
+def delete_site(site_ref: str) -> Response:
+    """Take a site out, here and at its provider. 409 while an incident of it lives; afterwards its alarms fail."""
+    here, own = doors.door(), principal().platform_id
+    site_checks.check_reference(site_ref)
+    found = here.database.run(lambda session: site_saving.find(session, own, site_ref))
+    if found is None:
+        raise Problem(NOT_FOUND, "There is no such site.")
+    site, provider = found
+    account = here.database.run(lambda session: accounts.account(session, site.account_id, here.box))
+    listed = site_checks.keeps_directory(account)
+    try:
+        gone = here.database.run(lambda session: site_saving.delete(session, own, site_ref, listed=listed))
+    except SiteInUse:
+        raise Problem(CONFLICT, "The site has an incident that has not ended.") from None
+    if gone is None:
+        raise Problem(NOT_FOUND, "There is no such site.")
+    if not gone.goes_out:
+        return Response(status=204)
+    here.ring(Lane.OUTGOING)
+    answer = jsonify(_shown(gone.site, provider))
+    answer.status_code = 202
+    return answer
 
 
 def list_sites() -> Response:
@@ -124,10 +149,22 @@ def _shown(site: Site, provider: str) -> dict[str, Any]:
         "coordinates": None if site.lat is None else {"lat": site.lat, "lng": site.lng},
         "account_number": site.account_number,
         "contacts": len(doors.door().box.open(site.contacts) or []),
-        "sync_state": site.sync_state,
-        "sync_error": site.sync_error,
+        "sync_state": "conflict" if site.conflict and site.deleted_at is None else site.sync_state,
+        "sync_error": site.conflict or site.sync_error,
+        "coverage": site.coverage,
+        "warnings": _warnings(site),
         "version": site.version,
         "synced_version": site.synced_version,
         "synced_at": site.synced_at.isoformat() if site.synced_at else None,
         "updated_at": site.updated_at.isoformat(),
     }
+
+
+def _warnings(site: Site) -> list[str]:
+    """What an operator should know before there is an alarm; coverage never holds one back."""
+    found = [
+        f"the provider says: no {name} coverage here" if covered is False else f"{name} coverage is not known"
+        for name, covered in sorted(site.coverage.items())
+        if not covered
+    ]
+    return [f"no alarm is sent: {site.conflict}", *found] if site.conflict else found

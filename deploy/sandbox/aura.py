@@ -82,6 +82,9 @@ class Aura(Service[AuraOptions]):
             self._portal = replace(self._portal, url=value)
         elif name == "webhook_secret" and isinstance(value, str):
             self._portal = replace(self._portal, headers={"Authorization": f"Bearer {value}"})
+        elif name == "portal" and isinstance(value, list):
+            self._sites.play_portal(value, self.now_text())
+            return True
         elif name == "webhook_headers" and isinstance(value, dict):
             self._portal = replace(self._portal, headers=value)
         else:
@@ -115,8 +118,17 @@ class Aura(Service[AuraOptions]):
     # Fixed locations.
 
     def _list_sites(self, request: Request) -> Answer:
+        """Bare array by default; the options say whether it is paged, and in which envelope."""
         with self.lock:
-            return Answer(200, [dict(site) for site in self._sites.all()])
+            sites = [dict(site) for site in self._sites.all()]
+        options, query = self.options, request.query
+        if options.paging != "none":
+            limit = min(int(query.get("limit", options.page_size)), options.page_size)
+            start = int(query.get("offset", 0))
+            if options.paging == "page":
+                start = (int(query.get("page", 1)) - 1) * limit
+            sites = sites[start : start + limit]
+        return Answer(200, {"message": "success", options.envelope: sites} if options.envelope else sites)
 
     def _create_site(self, request: Request) -> Answer:
         fields = self._valid(formats.LOCATION, request)

@@ -57,6 +57,12 @@ class AuraOptions(Options):
     """A create at a site with an active callout returns that one (documented for customer callouts only)."""
     allow_duplicate_references: bool = False
     """Off: a second location with the same externalReferenceId is refused with 409."""
+    paging: str = "none"
+    """`none`, `page` (`page` from 1, `limit`) or `offset` (`offset`, `limit`): how the listing of locations is cut."""
+    page_size: int = 100
+    """Records of a page at most."""
+    envelope: str = ""
+    """The listing is a bare array, or stands under this name in an object."""
     eta_field: str = "etaSeconds"
     """The name of the ETA inside incidentInformation; AURA does not publish it."""
     clock_skew_s: float = 0.0

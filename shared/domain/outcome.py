@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,13 @@ class Accepted:
     status_text: str = ""
     settled: bool = True
     http_status: int = 0
+
+
+@dataclass(frozen=True)
+class SiteStored(Accepted):
+    """A site was created or replaced, and the answer says by service whether it is covered (None: not known there)."""
+
+    coverage: Mapping[str, bool | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

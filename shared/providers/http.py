@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,11 +20,23 @@ from shared.clock import boot_time
 from shared.providers.guard import Guard
 from shared.providers.wire import AddressRefused, Line, NotSent, OneShot, SendForbidden
 
-__all__ = ["AddressRefused", "Answer", "AnswerLost", "Guard", "NotSent", "exchange", "json_bytes"]
+__all__ = [
+    "AddressRefused",
+    "Answer",
+    "AnswerLost",
+    "Guard",
+    "NotSent",
+    "Stream",
+    "exchange",
+    "json_bytes",
+    "multipart",
+    "stream",
+]
 
 DEFAULT_CAP = 1_000_000
 CONNECT_SECONDS = 5.0
 _CHUNK = 16_384
+_STREAM_CHUNK = 65_536
 
 
 class AnswerLost(Exception):
@@ -89,16 +103,120 @@ def exchange(
         except SendForbidden as error:
             failure = error.cause
         except Exception as error:  # noqa: BLE001 - an answer that cannot even be read is a lost one
-            failure = AnswerLost(_lost_words(line, error), status) if line.sending else NotSent("not sent")
+            failure = _failure(line, error, status)
         finally:
             adapter.close()
     # Outside of the handler, so that no chained exception carries a host or a path into a traceback.
     raise failure
 
 
+class Stream:
+    """An answer that is read while it arrives: status and headers stand, the body comes in pieces."""
+
+    def __init__(self, line: Line, response: Response, cap: int) -> None:
+        """Read from an open response; made by `stream` only."""
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.date = _date(response.headers.get("Date"))
+        self._line = line
+        self._cap = cap
+        self._pieces = response.iter_content(_STREAM_CHUNK)
+        self._size = 0
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, decoded. Raises AnswerLost unless its very end was seen."""
+        while True:
+            piece, failure = self._next()
+            if failure is not None:
+                raise failure
+            if not piece:
+                return
+            yield piece
+
+    def _next(self) -> tuple[bytes, AnswerLost | None]:
+        try:
+            piece = next(self._pieces, b"")
+        except Exception as error:  # noqa: BLE001 - as in exchange
+            return b"", AnswerLost(_lost_words(self._line, error), self.status)
+        self._size += len(piece)
+        if self._size > self._cap:
+            return b"", AnswerLost("the answer is too long", self.status)
+        # The watcher's cut looks like the regular end of a body without a length.
+        if not piece and (self._line.expired or boot_time() >= self._line.deadline):
+            return b"", AnswerLost("no answer in time", self.status)
+        return piece, None
+
+
+@contextmanager
+def stream(
+    method: str,
+    url: str,
+    *,
+    deadline: float,
+    idle_s: float,
+    cap: int,
+    headers: Mapping[str, str] | None = None,
+    connect_timeout: float = CONNECT_SECONDS,
+    guard: Guard | None = None,
+    ca_file: str | None = None,
+) -> Iterator[Stream]:
+    """One request without a body, whose answer is read in pieces: for listings, which fit into no memory.
+
+    As `exchange`, except that the wait for each byte is bounded too: after `idle_s` seconds without one the answer is
+    lost. Time that the reader spends between two pieces counts against `deadline` only. Raises NotSent, AnswerLost.
+    """
+    if boot_time() >= deadline:
+        raise NotSent("the deadline passed before the request was sent")
+    request = _request(method, url, headers or {}, None)
+    line = Line(deadline, connect_timeout, None, guard, ca_file)
+    with line:
+        adapter = OneShot(line)
+        try:
+            response, failure = _open(adapter, request, line, idle_s)
+            if failure is not None:
+                raise failure
+            assert response is not None
+            with response:
+                yield Stream(line, response, cap)
+        finally:
+            adapter.close()
+
+
+def _open(adapter: OneShot, request: Any, line: Line, idle_s: float) -> tuple[Response | None, BaseException | None]:
+    left = max(0.001, line.deadline - boot_time())
+    try:
+        return adapter.send(request, stream=True, timeout=(left, min(left, idle_s))), None
+    except NotSent as error:
+        return None, error
+    except SendForbidden as error:
+        return None, error.cause
+    except Exception as error:  # noqa: BLE001 - as in exchange
+        return None, _failure(line, error, 0)
+
+
 def json_bytes(value: object) -> bytes:
     """Compact JSON in UTF-8, as every body of ours is sent. Raises ValueError for NaN and lone surrogates."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def multipart(fields: Mapping[str, str], file: tuple[str, str, str], content: bytes) -> tuple[str, bytes]:
+    """Content type and body of a form (RFC 7578) with one file: `file` is the part's name, file name and type."""
+    boundary = secrets.token_hex(16)
+    name, file_name, file_type = file
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{field_name}"\r\n\r\n{value}\r\n'.encode()
+        for field_name, value in fields.items()
+    ]
+    disposition = f'form-data; name="{name}"; filename="{file_name}"'
+    head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: {file_type}\r\n\r\n"
+    return (
+        f"multipart/form-data; boundary={boundary}",
+        b"".join([*parts, head.encode(), content, f"\r\n--{boundary}--\r\n".encode()]),
+    )
+
+
+def _failure(line: Line, error: Exception, status: int) -> NotSent | AnswerLost:
+    return AnswerLost(_lost_words(line, error), status) if line.sending else NotSent("not sent")
 
 
 def _request(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Any:

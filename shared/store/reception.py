@@ -25,7 +25,7 @@ _SITUATION = text("""
                 'default', a.is_default) ORDER BY a.created_at, a.id)
             FROM provider_account a WHERE a.platform_id = p.id) AS accounts
     FROM platform p
-    LEFT JOIN site s ON s.platform_id = p.id AND s.reference = :site_ref
+    LEFT JOIN site s ON s.platform_id = p.id AND s.reference = :site_ref AND s.deleted_at IS NULL
     LEFT JOIN LATERAL (
         SELECT * FROM incident n WHERE n.platform_id = p.id AND n.incident_ref = :incident_ref
         ORDER BY n.generation DESC LIMIT 1) i ON true

@@ -22,7 +22,7 @@ from shared.store.outbox import Lease, fenced, finish, release, still_ours
 from workers.deps import Deps
 from workers.services import calling, doubting, joining, legs, surplus
 from workers.services.ledger import Ledger
-from workers.services.requests import build
+from workers.services.requests import build, why_blocked
 
 HOLD_S = 0.5
 SITE_WAIT_S = 10.0
@@ -106,6 +106,11 @@ def _plan(book: Ledger, lease: Lease, *, refused: int | None = None) -> Plan:
         return Plan("nothing")
     account = book.account(leg.account_id)
     provider = registry.get(account.provider)
+    blocked = _why_blocked(book, leg)
+    if blocked is not None:
+        finish(owned, book.now, "done", "the site is blocked")
+        legs.fail(book, incident, blocked, leg=leg)
+        return Plan("nothing")
     wait = _must_wait(book, incident, leg, provider, account)
     if wait is not None:
         if wait == "unregistered":
@@ -143,6 +148,11 @@ def _lease_was_lost(book: Ledger, leg: Leg, incident: Incident, row: Outbox) -> 
     assert leg.sending_at is not None
     ended = leg.sending_at + timedelta(seconds=book.deps.settings.call_s)
     _in_doubt(book, leg, incident, row, "the process that sent it was lost", ended)
+
+
+def _why_blocked(book: Ledger, leg: Leg) -> str | None:
+    """What was found out of the site since the alarm came."""
+    return None if leg.site_id is None else why_blocked(book.session.get_one(Site, leg.site_id, populate_existing=True))
 
 
 def _must_wait(book: Ledger, incident: Incident, leg: Leg, provider: Provider, account: Account) -> str | None:
@@ -210,6 +220,8 @@ def _mark_sending(book: Ledger, lease: Lease, plan: Plan, attempt: list[int]) ->
     assert plan.provider is not None
     assert plan.account is not None
     if leg.outcome != "pending" or _must_wait(book, incident, leg, plan.provider, plan.account) is not None:
+        raise NotNowError
+    if _why_blocked(book, leg) is not None:
         raise NotNowError
     if _to_join(book, leg, plan.provider, plan.refused) is not None:  # it was opened while we connected
         raise NotNowError

@@ -16,7 +16,11 @@ log = structlog.get_logger(__name__)
 
 # A duty whose worker was killed is taken up again after this long; a duty that takes longer is done twice, harmlessly.
 LEASE_S = 10.0
-JOBS: dict[str, tuple[float, Callable[[Deps], None]]] = {"attend": (1.0, attending.attend)}
+JOBS: dict[str, tuple[float, Callable[[Deps], None]]] = {
+    "attend": (1.0, attending.attend),
+    "location.poll": (2.0, polling.begin),
+    "sites.reconcile": (5.0, tending_sites.tend),
+}
 
 _LEASE = text("""
     UPDATE job SET lease_until = now() + make_interval(secs => :lease_s), token = token + 1

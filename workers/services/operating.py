@@ -78,7 +78,11 @@ def _resolve(book: Ledger, incident: Incident) -> None:
     if incident.site_ref is None or incident.site_id is not None:
         return
     site = book.session.scalar(
-        select(Site).where(Site.platform_id == incident.platform_id, Site.reference == incident.site_ref)
+        select(Site).where(
+            Site.platform_id == incident.platform_id,
+            Site.reference == incident.site_ref,
+            Site.deleted_at.is_(None),
+        )
     )
     if site is not None:
         incident.site_id, incident.account_id = site.id, site.account_id

@@ -27,6 +27,19 @@ def site_value(row: Site) -> alarm.Site:
     )
 
 
+def why_blocked(row: Site | None) -> str | None:
+    """Why no alarm of this site may be sent: nobody can say to which record, and so where, somebody would be sent."""
+    if row is None:
+        return None
+    if row.deleted_at is not None:
+        return f"the site {row.reference} was deleted"
+    if row.conflict:
+        return f"the site's reference is ambiguous at the provider: {row.conflict}"
+    if row.sync_state == "conflict":
+        return f"the site's reference is in conflict at the provider: {row.sync_error}"
+    return None
+
+
 def address_value(given: dict[str, Any] | None) -> alarm.Address | None:
     """An address as it was saved, None when there is none."""
     if not given:

@@ -21,3 +21,15 @@ def tick() -> None:
     with parts().sessions.begin() as session:
         beat(session, "beat")
     engine(Lane.PERIODIC).answer_bell()
+
+
+@app.task(name="location.poll")
+def poll_locations() -> None:
+    """See which moving alarms are to be asked for."""
+    jobs.work_due(parts(), only="location.poll")
+
+
+@app.task(name="sites.reconcile")
+def reconcile_sites() -> None:
+    """Ask for the comparisons of sites that are due; they run in a thread of their own."""
+    jobs.work_due(parts(), only="sites.reconcile")

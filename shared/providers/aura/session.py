@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from shared.providers.aura.paths import url
 from shared.providers.aura.token import bearer
 from shared.providers.base import Account, Call
-from shared.providers.http import DEFAULT_CAP, Answer, exchange, json_bytes
+from shared.providers.http import DEFAULT_CAP, Answer, Stream, exchange, json_bytes, stream
 
 
 def send(
@@ -32,7 +35,7 @@ def send(
             url(account, path, **parts) + query,
             deadline=call.deadline,
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-            body=None if method == "GET" else json_bytes(body),
+            body=None if method in ("GET", "DELETE") else json_bytes(body),
             cap=cap,
             before_send=None if method == "GET" else call.before_send,
         )
@@ -41,3 +44,21 @@ def send(
         call.tokens.drop(account.id, token)
     assert answer is not None
     return answer
+
+
+@contextmanager
+def receive(call: Call, account: Account, path: str, *, cap: int, query: str = "") -> Iterator[Stream]:
+    """The answer of a GET as a stream; after a 401 once more with a new token. Raises as `send`, and while it is read.
+
+    The second answer is given as it is: a 401 again is the reader's to judge.
+    """
+    token = bearer(call, account)
+    for again in (True, False):
+        headers = {"Authorization": f"Bearer {token}"}
+        where = url(account, path) + query
+        with stream("GET", where, deadline=call.deadline, idle_s=call.idle_s, cap=cap, headers=headers) as answer:
+            if answer.status != 401 or not again:
+                yield answer
+                return
+        call.tokens.drop(account.id, token)
+        token = bearer(call, account)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 from shared.domain.alarm import Site
-from shared.domain.outcome import Accepted, Outcome, Permanent, Temporary
-from shared.providers.answers import classify, lost, object_of, one_line, parse_json, quoted, raise_for_read, text_id
+from shared.domain.drift import Listed
+from shared.domain.outcome import Accepted, Outcome, Permanent, SiteStored, Temporary
+from shared.providers.answers import classify, lost, object_of, one_line, quoted, text_id
+from shared.providers.aura.listing import coverage_of, find, listed
 from shared.providers.aura.paths import is_addressable
 from shared.providers.aura.session import send
 from shared.providers.aura.token import TokenFailed
 from shared.providers.base import Account, Call, ReadFailed
 from shared.providers.http import Answer, AnswerLost, NotSent
-
-_LISTING_CAP = 50_000_000
-_PAGE_SIZE = 100
-_PAGES_MAX = 1000
-_DELETED = ("deletedAt", "isDeleted", "deleted")
 
 
 class Directory:
@@ -36,7 +32,7 @@ class Directory:
         return [text for fine, text in checks if not fine]
 
     def put_site(self, call: Call, account: Account, site: Site, *, look_first: bool) -> Outcome:
-        """Create, or replace by AURA's id. The id is found by a complete listing where we do not know it.
+        """Create, or replace by AURA's id. An id that is unknown or gone is found by a complete listing.
 
         Two records of one reference are a conflict: nobody can say to which of them a responder would be sent.
         """
@@ -46,9 +42,12 @@ class Directory:
         body = _body(account, site)
         try:
             if site.provider_site_id:
-                return self._replace(call, account, site.provider_site_id, body)
+                outcome = self._replace(call, account, site.provider_site_id, body)
+                if not (isinstance(outcome, Permanent) and outcome.http_status == 404):
+                    return outcome
+                look_first = True
             if look_first:
-                twins = _find(call, account, site.reference)
+                twins = find(call, account, site.reference)
                 if twins:
                     return self._settle(call, account, twins, body)
             return self._create(call, account, site, body)
@@ -59,13 +58,50 @@ class Directory:
         except NotSent as error:
             return Temporary(error.reason)
 
+    def delete_site(self, call: Call, account: Account, site: Site) -> Outcome:
+        """DELETE by AURA's id, found by a complete listing where we do not know it; repeating it is safe."""
+        try:
+            ids = [site.provider_site_id] if site.provider_site_id else find(call, account, site.reference)
+            if len(ids) > 1:
+                return Permanent(f"conflict: {len(ids)} records carry this reference")
+            return self._delete(call, account, ids[0]) if ids else Accepted()
+        except TokenFailed as error:
+            return error.outcome
+        except ReadFailed as error:
+            return Temporary(f"the listing failed: {error.outcome.reason}", http_status=error.outcome.http_status)
+        except (NotSent, AnswerLost) as error:
+            return Temporary(error.reason)
+
+    def as_listed(self, account: Account, site: Site) -> Listed:
+        """The record that `put_site` makes of the site."""
+        point = site.coordinates
+        return Listed(
+            reference=site.reference,
+            provider_site_id=site.provider_site_id or "",
+            name=one_line(site.name),
+            address=_address(site),
+            place=None if point is None else (point.lat, point.lng),
+        )
+
+    def list_sites(self, call: Call, account: Account) -> Iterator[Listed]:
+        """GET predefinedLocations, page by page where the account's options say so."""
+        return listed(call, account)
+
+    def _delete(self, call: Call, account: Account, site_id: str) -> Outcome:
+        answer = send(call, account, "DELETE", "site", id=site_id)
+        if 200 <= answer.status < 300 or answer.status == 404:
+            return Accepted(http_status=answer.status)
+        if answer.status >= 500:
+            return Temporary(f"server error (HTTP {answer.status})", http_status=answer.status)
+        return classify(answer) or _refused(answer, ())
+
     def _create(self, call: Call, account: Account, site: Site, body: Mapping[str, Any]) -> Outcome:
         try:
             answer = send(call, account, "POST", "sites", body)
         except AnswerLost as error:
             return lost(error.reason, error.status)
         if answer.status == 409:
-            return self._settle(call, account, _find(call, account, site.reference), body)
+            return self._settle(call, account, find(call, account, site.reference), body)
         if answer.status >= 500:
             return lost(f"server error (HTTP {answer.status})", answer.status)
         return _stored(answer, "", body)
@@ -93,9 +129,13 @@ def _stored(answer: Answer, known_id: str, body: Mapping[str, Any]) -> Outcome:
         site_id = text_id(object_of(answer).get("id")) or known_id
         if not site_id:
             return lost("answered without an id", answer.status)
-        return Accepted(site_id, http_status=answer.status)
+        return SiteStored(site_id, http_status=answer.status, coverage=coverage_of(object_of(answer)))
+    return classify(answer) or _refused(answer, body)
+
+
+def _refused(answer: Answer, body: object) -> Permanent:
     words = quoted(object_of(answer).get("message", ""), body) or "no reason given"
-    return classify(answer) or Permanent(f"refused (HTTP {answer.status}): {words}", http_status=answer.status)
+    return Permanent(f"refused (HTTP {answer.status}): {words}", http_status=answer.status)
 
 
 def _body(account: Account, site: Site) -> dict[str, Any]:
@@ -114,9 +154,7 @@ def _body(account: Account, site: Site) -> dict[str, Any]:
         "longitude": f"{point.lng:.7f}",
     }
     if site.address is not None:
-        a = site.address
-        parts = (a.line1, a.line2, a.city, a.state, a.zip, a.country)
-        body["formattedAddress"] = ", ".join(one_line(part) for part in parts if part.strip())
+        body["formattedAddress"] = _address(site)
     labelled = (("GATE", site.gate_instructions), ("NOTES", site.notes))
     notes = " | ".join(f"{label}: {one_line(text)}" for label, text in labelled if text.strip())
     if notes:
@@ -125,50 +163,11 @@ def _body(account: Account, site: Site) -> dict[str, Any]:
     return body | ({"calloutLocationTypeId": kind} if kind is not None else {})
 
 
-def _find(call: Call, account: Account, reference: str) -> list[str]:
-    """AURA's ids of the live records of exactly this reference. Raises ReadFailed when the listing is not whole."""
-    found: dict[str, None] = {}
-    for record in _records(call, account):
-        if record.get("externalReferenceId") == reference and not any(record.get(name) for name in _DELETED):
-            found[text_id(record.get("id"))] = None
-    if "" in found:
-        raise ReadFailed(Temporary("a record has no id"))
-    return list(found)
-
-
-def _records(call: Call, account: Account) -> Iterator[Mapping[str, Any]]:
-    """Every record. Paging is not public: option `paging` is none (default), page or offset, beside `page_size`."""
-    paging = account.options.get("paging", "none")
-    size = int(account.options.get("page_size", _PAGE_SIZE))
-    seen: set[str] = set()
-    for page in range(_PAGES_MAX):
-        starts = {"page": ("page", page + 1), "offset": ("offset", page * size)}
-        query = f"?{urlencode([starts[paging], ('limit', size)])}" if paging in starts else ""
-        records = _page(call, account, query)
-        yield from records
-        fresh = {text_id(record.get("id")) for record in records} - seen
-        if not query or not fresh:
-            return
-        seen |= fresh
-    raise ReadFailed(Temporary("the listing has no end"))
-
-
-def _page(call: Call, account: Account, query: str) -> list[Mapping[str, Any]]:
-    try:
-        answer = send(call, account, "GET", "sites", cap=_LISTING_CAP, query=query)
-    except (NotSent, AnswerLost) as error:
-        raise ReadFailed(Temporary(error.reason)) from None
-    raise_for_read(answer)
-    try:
-        value = parse_json(answer.body)
-    except ValueError:
-        value = None
-    if isinstance(value, dict):
-        names = ("predefinedLocations", "locations", "data", "items")
-        value = next((value[name] for name in names if isinstance(value.get(name), list)), None)
-    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
-        raise ReadFailed(Temporary("the listing is unreadable", http_status=answer.status))
-    return value
+def _address(site: Site) -> str:
+    """The one line that `formattedAddress` takes; "" for a site without an address."""
+    a = site.address
+    parts = () if a is None else (a.line1, a.line2, a.city, a.state, a.zip, a.country)
+    return ", ".join(one_line(part) for part in parts if part.strip())
 
 
 def _is_place(site: Site) -> bool:
