@@ -34,11 +34,12 @@ def _parser() -> argparse.ArgumentParser:
         notices,
         outbox,
         platforms,
+        sites,
         up,
     )
 
     parser = argparse.ArgumentParser(prog="tocsin", description=__doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for part in (up, demo, migrating, platforms, accounts, keys, incidents, notices, inbox, outbox):
+    for part in (up, demo, migrating, platforms, accounts, keys, incidents, notices, sites, inbox, outbox):
         part.add(commands)
     return parser

@@ -260,7 +260,8 @@ def test_run_is_taken_up_again_when_its_owner_vanished(town: Town) -> None:
     town.guarded_site()
     town.post("/v1/site-reconciliations", {})
     town.change(
-        "UPDATE reconciliation_run SET state = 'running', token = 1, started_at = now(), lease_until = now() + interval '1 h'"
+        "UPDATE reconciliation_run SET state = 'running', token = 1, started_at = now(), "
+        "lease_until = now() + interval '1 h'"
     )
     assert not reconciling.work_wanted(town.deps)
     town.change("UPDATE reconciliation_run SET lease_until = now() - interval '1 s'")

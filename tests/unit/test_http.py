@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.clock import boot_time
 from shared.providers.guard import base_url_problems
-from shared.providers.http import AddressRefused, Answer, AnswerLost, Guard, NotSent, exchange, json_bytes
+from shared.providers.http import AddressRefused, Answer, AnswerLost, Guard, NotSent, exchange, json_bytes, stream
 from tests.raw_server import Handler, RawServer, answering, dripping, read_request, resetting, silent
 
 OK = b"HTTP/1.1 201 Created\r\nDate: Sun, 22 Nov 2026 10:00:00 GMT\r\nContent-Length: 2\r\n\r\n{}"
@@ -320,3 +320,62 @@ def test_json_bytes_are_compact() -> None:
 def test_base_url_is_judged(url: str, fine: bool) -> None:
     """https unless loopback, and nothing that would leak or be lost."""
     assert (base_url_problems(url) == []) is fine
+
+
+def streamed(url: str, seconds: float = 2.0, idle_s: float = 1.0, cap: int = 1_000_000) -> tuple[int, bytes]:
+    """Status and body of one streamed read."""
+    with stream("GET", url, deadline=boot_time() + seconds, idle_s=idle_s, cap=cap) as answer:
+        return answer.status, b"".join(answer.pieces())
+
+
+def test_stream_gives_a_large_body_in_pieces() -> None:
+    """None of them larger than a chunk."""
+    body = b"x" * 300_000
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"
+    with (
+        RawServer(answering(head + body)) as server,
+        stream("GET", server.url, deadline=boot_time() + 5, idle_s=1, cap=1_000_000) as answer,
+    ):
+        pieces = list(answer.pieces())
+    assert b"".join(pieces) == body
+    assert max(len(piece) for piece in pieces) <= 65_536
+
+
+@pytest.mark.parametrize(
+    ("raw", "cap", "reason"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[1,2", 100, "the answer was cut"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n[1,2\r\n", 100, "the answer is unreadable"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n[1,2", 3, "the answer is too long"),
+    ],
+)
+def test_stream_is_lost_when_its_end_is_not_seen(raw: bytes, cap: int, reason: str) -> None:
+    """A cut listing must never read like a short one."""
+    with RawServer(answering(raw)) as server, pytest.raises(AnswerLost, match=reason) as caught:
+        streamed(server.url, cap=cap)
+    assert caught.value.__context__ is None
+
+
+def test_stream_is_lost_when_no_byte_comes_for_too_long() -> None:
+    """Long before its deadline."""
+    began = time.monotonic()
+    with RawServer(silent) as server, pytest.raises(AnswerLost, match="no answer in time"):
+        streamed(server.url, seconds=30, idle_s=0.3)
+    assert time.monotonic() - began < 5
+
+
+def test_stream_ends_at_its_deadline_when_bytes_keep_dripping() -> None:
+    """No byte is late, the whole is."""
+    began = time.monotonic()
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n" + b"x" * 9000
+    with RawServer(dripping(raw, 0.05)) as server, pytest.raises(AnswerLost, match="no answer in time"):
+        streamed(server.url, seconds=0.5, idle_s=5)
+    assert time.monotonic() - began < 3
+
+
+def test_stream_is_not_sent_when_nobody_listens() -> None:
+    """As every call."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(NotSent):
+        streamed(f"http://127.0.0.1:{port}/")
