@@ -19,10 +19,12 @@ def upgrade() -> None:
     op.add_column("site", sa.Column("coverage", postgresql.JSONB(), server_default=sa.text("'{}'"), nullable=False))
     op.add_column("site", sa.Column("conflict", sa.String(), server_default="", nullable=False))
     op.add_column("site", sa.Column("deleted_at", _MOMENT, nullable=True))
+    op.add_column("site", sa.Column("import_id", sa.BigInteger(), nullable=True))
     op.create_index("ix_site_changed", "site", ["account_id", "updated_at"])
     _create_run()
     _create_listed_site()
     _create_drift()
+    _create_site_import()
 
 
 def _create_run() -> None:
@@ -115,10 +117,59 @@ def _create_drift() -> None:
     op.create_index("ix_drift_listing", "drift", ["platform_id", "id"])
 
 
+def _create_site_import() -> None:
+    op.create_table(
+        "site_import",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("platform_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), server_default="wanted", nullable=False),
+        sa.Column("reason", sa.String(), server_default="", nullable=False),
+        *(
+            sa.Column(name, sa.Boolean(), server_default=sa.text("false"), nullable=False)
+            for name in ("dry_run", "keep_absent", "allow_fall")
+        ),
+        sa.Column("delimiter", sa.String(), nullable=True),
+        sa.Column("content", sa.LargeBinary(), nullable=True),
+        *(
+            sa.Column(name, sa.Integer(), server_default=sa.text("0"), nullable=False)
+            for name in ("good", "bad", "saved", "removed", "uploaded")
+        ),
+        sa.Column("faults", postgresql.JSONB(), server_default=sa.text("'[]'"), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("secret_hash", sa.String(), nullable=True),
+        sa.Column("secret", sa.LargeBinary(), nullable=True),
+        sa.Column("callback", sa.LargeBinary(), nullable=True),
+        sa.Column("callback_at", _MOMENT, nullable=True),
+        sa.Column("wait_until", _MOMENT, nullable=True),
+        sa.Column("reconciliation_id", sa.BigInteger(), nullable=True),
+        sa.Column("next_attempt_at", _MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("lease_until", _MOMENT, nullable=True),
+        sa.Column("token", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("created_at", _MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("ended_at", _MOMENT, nullable=True),
+        sa.ForeignKeyConstraint(["platform_id"], ["platform.id"], name=op.f("fk_site_import_platform_id")),
+        sa.ForeignKeyConstraint(["account_id"], ["provider_account.id"], name=op.f("fk_site_import_account_id")),
+        sa.ForeignKeyConstraint(
+            ["reconciliation_id"], ["reconciliation_run.id"], name=op.f("fk_site_import_reconciliation_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_site_import")),
+        sa.UniqueConstraint("secret_hash", name=op.f("uq_site_import_secret_hash")),
+    )
+    op.create_index("ix_site_import_platform", "site_import", ["platform_id", "id"])
+    op.create_index(
+        "uq_site_import_open",
+        "site_import",
+        ["account_id"],
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+
+
 def downgrade() -> None:
     """Undo."""
-    for table in ("drift", "listed_site", "reconciliation_run"):
+    for table in ("site_import", "drift", "listed_site", "reconciliation_run"):
         op.drop_table(table)
     op.drop_index("ix_site_changed", table_name="site")
-    for column in ("deleted_at", "conflict", "coverage"):
+    for column in ("import_id", "deleted_at", "conflict", "coverage"):
         op.drop_column("site", column)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -39,6 +39,8 @@ class Site(Base):
     # Why the reference is ambiguous at the provider; only a later complete listing clears it.
     conflict: Mapped[str] = mapped_column(server_default="")
     deleted_at: Mapped[Moment | None]
+    # The last import that held the site.
+    import_id: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[Stamped]
     updated_at: Mapped[Stamped]
 
