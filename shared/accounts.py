@@ -55,6 +55,9 @@ def ensure_defaults(session: Session, described: list[dict[str, Any]], box: Box)
             "credentials": box.seal(wanted["credentials"]),
             "webhook_secrets": box.seal(wanted["webhook_secrets"]),
             "options": wanted["options"],
+            # They belonged to the credentials before, which may have been rotated.
+            "token": None,
+            "token_renew_at": None,
         }
         session.execute(
             insert(ProviderAccount)

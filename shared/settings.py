@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     create_max_age_s: float = Field(default=1800.0, gt=0)
     park_strangers_s: float = Field(default=900.0, gt=0)
 
+    # Each account is asked this often whether it can be used (0: never).
+    probe_every_s: float = Field(default=3600.0, ge=0)
+
     # Sites are compared with the provider's listing this often (0: only when asked), and after so many changes.
     reconcile_every_s: float = Field(default=3600.0, ge=0)
     reconcile_after_changes: int = Field(default=500, ge=1)

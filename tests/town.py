@@ -75,6 +75,7 @@ class Town:
                 "escalation_url": self.sandbox.platform.escalation_url,
                 "escalation_secret": given.platform.escalation_secret,
                 "log_level": "ERROR",
+                "probe_every_s": 0,
             }
             | values
         )

@@ -46,6 +46,10 @@ class Figures:
             "tocsin_heartbeat_age_seconds", "Age of each sign of life.", ["process"], registry=self.registry
         )
 
+        self._failed_probes = Gauge(
+            "tocsin_account_failed_probes", "Probes in a row that an account failed.", ["account"], registry=self.registry
+        )
+
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)
 
@@ -58,3 +62,5 @@ class Figures:
             self._due.labels(lane).set(rows)
         for process, age in read.get("heartbeats", {}).items():
             self._heartbeats.labels(process).set(age)
+        for account, failures in read.get("failed_probes", {}).items():
+            self._failed_probes.labels(account).set(failures)

@@ -31,17 +31,22 @@ def readyz() -> Response:
     if not _redis_answers(here):
         warnings.append("redis: no answer; the watchman does the work, slower")
     try:
-        ages = here.database.run(_look, hold_s=PROBE_S)
+        ages, dead = here.database.run(_look, hold_s=PROBE_S)
     except DatabaseAway:
         return _answer("database: no answer; nothing is accepted", warnings)
     except UnsafeDatabase as error:
         return _answer(f"database: {error}", warnings)
-    return _answer(None, warnings + _quiet(ages))
+    return _answer(None, warnings + _quiet(ages) + _dead(dead))
 
 
-def _look(session: Session) -> dict[str, float]:
+def _look(session: Session) -> tuple[dict[str, float], dict[str, int]]:
     require_durable(session)
-    return upkeep_reading.heartbeat_ages(session)
+    return upkeep_reading.heartbeat_ages(session), upkeep_reading.dead_accounts(session)
+
+
+def _dead(failures: dict[str, int]) -> list[str]:
+    """Accounts that a probe found unusable."""
+    return [f"account: {name} failed {count} probes in a row" for name, count in failures.items()]
 
 
 def _configuration(here: Door) -> list[str]:

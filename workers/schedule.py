@@ -16,6 +16,7 @@ def _entry(task: str, lane: Lane, every_s: float) -> dict[str, Any]:
 
 SCHEDULE: dict[str, dict[str, Any]] = {
     "tick": _entry("periodic.tick", Lane.PERIODIC, TICK_S),
+    "accounts.probe": _entry("accounts.probe", Lane.PERIODIC, TICK_S),
     "location.poll": _entry("location.poll", Lane.PERIODIC, TICK_S),
     "sites.reconcile": _entry("sites.reconcile", Lane.PERIODIC, TICK_S),
     **{

@@ -7,16 +7,19 @@ import json
 import re
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from deploy.cli.faults import CommandError
+from deploy.cli.probing import ask, reason_of
 from deploy.cli.reach import Reach, reach
 from deploy.cli.secret_words import read_secrets, take_secrets
 from deploy.cli.show import show, show_all
 from deploy.cli.words import Commands, command, group, take_platform
 from shared.accounts import account_value
+from shared.domain.lanes import Lane
+from shared.domain.outcome import Accepted
 from shared.providers import registry
-from shared.store.models import ProviderAccount
+from shared.store.models import Outbox, ProviderAccount
 
 # It stands in the path of the account's hook.
 _ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
@@ -37,6 +40,8 @@ def add(commands: Commands) -> None:
     _take_fields(change)
     command(own, "show", run_show, "show one account, without its secrets").add_argument("id")
     command(own, "list", run_list, "list all accounts")
+    test = command(own, "test", run_test, "ask the provider whether the account can be used; it changes nothing there")
+    test.add_argument("id")
 
 
 def _take_fields(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +100,17 @@ def run_show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_test(arguments: argparse.Namespace) -> int:
+    """Ask the provider; exit code 1 when the account cannot be used."""
+    with reach() as here:
+        account = account_value(_found(here, arguments.id), here.box)
+        call_s = here.settings.call_s
+    outcome = ask(account, call_s)
+    answer = {"id": account.id, "usable": isinstance(outcome, Accepted), "reason": reason_of(outcome)}
+    show(answer, as_json=arguments.json)
+    return 0 if answer["usable"] else 1
+
+
 def run_list(arguments: argparse.Namespace) -> int:
     """List all accounts."""
     with reach() as here:
@@ -116,6 +132,7 @@ def _change(here: Reach, row: ProviderAccount, arguments: argparse.Namespace, ac
     if secrets:
         row.credentials = here.box.seal({**here.box.open(row.credentials), **secrets})
         row.token, row.token_renew_at = None, None  # it belonged to the credentials before
+    _ask_soon(here, row.id)
     problems = registry.get(row.provider).check_account(account_value(row, here.box))
     if problems:
         raise CommandError(f"the account is not usable: {'; '.join(problems)}")
@@ -126,6 +143,16 @@ def _change(here: Reach, row: ProviderAccount, arguments: argparse.Namespace, ac
     here.session.flush()
     detail = {"fields": sorted(changed), "default": row.is_default}
     here.write_down(row.platform_id, action, row.id, detail)
+
+
+def _ask_soon(here: Reach, account_id: str) -> None:
+    """The next probe comes at once: it ends the notice of an account that has just been mended."""
+    here.session.execute(
+        update(Outbox)
+        .where(Outbox.single == f"probe:{account_id}", Outbox.state == "pending")
+        .values(next_attempt_at=func.now())
+    )
+    here.ring(Lane.OUTGOING)
 
 
 def _take_default_from_others(here: Reach, row: ProviderAccount) -> None:

@@ -273,6 +273,30 @@ class Sites(Protocol):
         """
 
 
+class Probe(Protocol):
+    """Whether an account can be used, found out without changing anything at the provider."""
+
+    def probe(self, call: Call, account: Account) -> Outcome:
+        """`Accepted` when the provider is reachable and takes the credentials; else why not."""
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A webhook delivery as the provider would send it, made here for a rehearsal; `status` is what it must lead to."""
+
+    name: str
+    status: Status
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Specimens(Protocol):
+    """Deliveries to try a hook with."""
+
+    def specimens(self, account: Account, provider_alarm_id: str) -> Sequence[Specimen]:
+        """One for each status that the provider's events tell, in the order of a response, authenticated as ours."""
+
+
 @dataclass(frozen=True)
 class Provider:
     """A provider by its capabilities. `cannot` names, per missing capability, why it answers 409.
@@ -291,6 +315,8 @@ class Provider:
     person: PersonUpdates | None = None
     certificates: Certificates | None = None
     sites: Sites | None = None
+    probe: Probe | None = None
+    specimens: Specimens | None = None
     needs_site: bool = False
     cannot: Mapping[str, str] = field(default_factory=dict)
     check_account: Callable[[Account], Sequence[str]] = field(default=lambda account: ())

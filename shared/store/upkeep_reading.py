@@ -24,7 +24,9 @@ _GAUGES = text("""
         (SELECT jsonb_object_agg(lane, due) FROM (
             SELECT lane, count(*) AS due FROM outbox WHERE state = 'pending' AND next_attempt_at <= now()
             GROUP BY lane) AS lanes) AS due,
-        (SELECT jsonb_object_agg(name, extract(epoch FROM now() - at)) FROM heartbeat) AS heartbeats
+        (SELECT jsonb_object_agg(name, extract(epoch FROM now() - at)) FROM heartbeat) AS heartbeats,
+        (SELECT jsonb_object_agg(account_id, attempts) FROM outbox WHERE single LIKE 'probe:%' AND state = 'pending')
+            AS failed_probes
 """)
 _NO_LANES = {"intake": 0, "dispatch": 0, "outgoing": 0, "periodic": 0}
 
@@ -34,6 +36,7 @@ def gauges(session: Session) -> dict[str, Any]:
     row = session.execute(_GAUGES).one()._asdict()
     row["due"] = _NO_LANES | {"intake": row["inbox_pending"]} | (row["due"] or {})
     row["heartbeats"] = row["heartbeats"] or {}
+    row["failed_probes"] = row["failed_probes"] or {}
     return row
 
 
@@ -41,3 +44,14 @@ def heartbeat_ages(session: Session) -> dict[str, float]:
     """Seconds since each process's last sign of life."""
     rows = session.execute(text("SELECT name, extract(epoch FROM now() - at) FROM heartbeat")).all()
     return {name: float(age) for name, age in rows}
+
+
+def dead_accounts(session: Session) -> dict[str, int]:
+    """Accounts that failed two probes in a row or more, and how many."""
+    rows = session.execute(
+        text("""
+            SELECT account_id, attempts FROM outbox
+            WHERE single LIKE 'probe:%' AND state = 'pending' AND attempts >= 2 ORDER BY account_id
+        """)
+    ).all()
+    return {account_id: int(attempts) for account_id, attempts in rows}

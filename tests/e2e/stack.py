@@ -91,6 +91,7 @@ class Stack(Town):
             "escalation_url": self.sandbox.platform.escalation_url,
             "escalation_secret": given.platform.escalation_secret,
             "log_level": "WARNING",
+            "probe_every_s": 0,
         }
 
     def _make_ready(self) -> None:

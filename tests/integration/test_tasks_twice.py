@@ -21,6 +21,7 @@ from tests.integration.doubt_stage import (
     told,
 )
 from tests.town import Town, open_town
+from workers.services.jobs import JOBS
 
 Deliver = Callable[..., None]
 
@@ -84,7 +85,8 @@ def _once(town: Town, *providers: str) -> None:
 def test_every_task_name_has_its_story_below(processes: list[LoneWorker]) -> None:
     """The names are a wire contract; a new one needs a story here."""
     names = processes[0].order("names").answer().split()
-    assert names == sorted({*ROW_TASK.values(), *DRAIN_TASK.values(), "periodic.tick"})
+    duties = set(JOBS) - {"attend"}  # each works a leased row of `job`, as `periodic.tick` does
+    assert names == sorted({*ROW_TASK.values(), *DRAIN_TASK.values(), "periodic.tick", *duties})
 
 
 @pytest.mark.parametrize("provider", ["noonlight", "aura"])

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.store.models import Job
 from workers.deps import Deps
-from workers.services import attending, polling, tending_sites
+from workers.services import attending, polling, probing, tending_sites
 
 log = structlog.get_logger(__name__)
 
@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 LEASE_S = 10.0
 JOBS: dict[str, tuple[float, Callable[[Deps], None]]] = {
     "attend": (1.0, attending.attend),
+    "accounts.probe": (5.0, probing.begin),
     "location.poll": (2.0, polling.begin),
     "sites.reconcile": (5.0, tending_sites.tend),
 }

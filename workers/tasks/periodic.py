@@ -23,6 +23,12 @@ def tick() -> None:
     engine(Lane.PERIODIC).answer_bell()
 
 
+@app.task(name="accounts.probe")
+def probe_accounts() -> None:
+    """See that each account has its row of probes."""
+    jobs.work_due(parts(), only="accounts.probe")
+
+
 @app.task(name="location.poll")
 def poll_locations() -> None:
     """See which moving alarms are to be asked for."""

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from shared.providers.aura.client import Client
 from shared.providers.aura.paths import DEFAULTS
+from shared.providers.aura.probing import Prober
+from shared.providers.aura.rehearsed import Rehearsed
 from shared.providers.aura.sites import Directory
 from shared.providers.aura.webhook import Hook
 from shared.providers.base import Account, Provider
@@ -59,6 +61,8 @@ PROVIDER = Provider(
     lookup=_client,
     notes=_client,
     sites=Directory(),
+    probe=Prober(),
+    specimens=Rehearsed(),
     needs_site=True,
     cannot={
         "events": "AURA takes device events as notes only",

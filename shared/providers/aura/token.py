@@ -46,15 +46,18 @@ def bearer(call: Call, account: Account) -> str:
         kept = call.tokens.get(account.id)
         if kept is not None:
             return kept.value
-        token = _fetch(call, account)
+        token = fetch(call, account)
         call.tokens.put(account.id, token)
         return token.value
     finally:
         lock.release()
 
 
-def _fetch(call: Call, account: Account) -> Token:
-    """POST oauth/token with JSON and no grant_type (Create OAuth token); its own `before_send` is not called."""
+def fetch(call: Call, account: Account) -> Token:
+    """A new token by POST oauth/token with JSON and no grant_type (Create OAuth token). Raises TokenFailed.
+
+    `before_send` is not called.
+    """
     names = {"clientId": "client_id", "clientSecret": "client_secret"}
     body = {name: account.credentials.get(key, "") for name, key in names.items()}
     try:

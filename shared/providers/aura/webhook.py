@@ -22,8 +22,7 @@ class Hook:
 
         Options: `webhook_header` (default Authorization), `webhook_scheme` (default Bearer for that header, else none).
         """
-        name = str(account.options.get("webhook_header", "Authorization"))
-        scheme = str(account.options.get("webhook_scheme", "Bearer" if name.lower() == "authorization" else ""))
+        name, prefix = hook_header(account)
         secrets = [secret for secret in account.webhook_secrets if secret]
         if not secrets:
             raise HookNotConfigured
@@ -33,7 +32,7 @@ class Hook:
         digest = _digest(given[0])
         fits = False
         for secret in secrets:
-            fits |= hmac.compare_digest(digest, _digest(f"{scheme} {secret}" if scheme else secret))
+            fits |= hmac.compare_digest(digest, _digest(f"{prefix}{secret}"))
         if not fits:
             raise BadSignature
 
@@ -68,6 +67,13 @@ class Hook:
             known=name in WEBHOOKS,
             reread=name in REREAD,
         )
+
+
+def hook_header(account: Account) -> tuple[str, str]:
+    """The header that carries our secret, and what stands before the secret in it."""
+    name = str(account.options.get("webhook_header", "Authorization"))
+    scheme = str(account.options.get("webhook_scheme", "Bearer" if name.lower() == "authorization" else ""))
+    return name, f"{scheme} " if scheme else ""
 
 
 def _digest(text: str) -> bytes:

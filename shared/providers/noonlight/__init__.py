@@ -12,6 +12,8 @@ from shared.providers.noonlight.certificates import Certifier
 from shared.providers.noonlight.client import Client
 from shared.providers.noonlight.hosts import host_problems
 from shared.providers.noonlight.mapping import is_attribute_map
+from shared.providers.noonlight.probing import Prober
+from shared.providers.noonlight.rehearsed import Rehearsed
 from shared.providers.noonlight.webhook import Hook
 from shared.providers.options import SWITCH, TEXT, TEXTS, Rule, at_least, one_of, option_problems
 
@@ -56,6 +58,8 @@ PROVIDER = Provider(
     people=_additions,
     person=_additions,
     certificates=Certifier(),
+    probe=Prober(),
+    specimens=Rehearsed(),
     cannot={
         "notes": "Noonlight takes no text after the alarm was created",
         "sites": "Noonlight keeps no directory of sites; the address travels with each alarm",
