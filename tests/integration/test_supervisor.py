@@ -78,15 +78,18 @@ def test_leftover_is_stopped_when_it_carries_the_mark(tmp_path: Path) -> None:
         for folder in (tmp_path, tmp_path / "other")
     )
     with ours, theirs:
-        for process in (ours, theirs):
-            assert process.stdout is not None
-            process.stdout.readline()
-        ours.send_signal(signal.SIGSTOP)
+        try:
+            for process in (ours, theirs):
+                assert process.stdout is not None
+                process.stdout.readline()
+            ours.send_signal(signal.SIGSTOP)
 
-        assert stop_leftovers(tmp_path) == 1
-        assert ours.wait(PATIENCE_S) != 0
-        assert theirs.poll() is None
-        theirs.kill()
+            assert stop_leftovers(tmp_path) == 1
+            ours.wait(PATIENCE_S)  # how it ended was read by whoever stopped it
+            assert theirs.poll() is None
+        finally:
+            ours.kill()
+            theirs.kill()
 
 
 def _running(supervisor: Supervisor) -> int:
