@@ -40,6 +40,7 @@ class Figures:
             "dead": self._gauge("tocsin_outbox_dead", "Rows of the outbox that were given up."),
             "notices": self._gauge("tocsin_open_notices", "Notices that nobody acknowledged."),
             "watchman_acted": self._gauge("tocsin_watchman_acted", "Rows that the watchman worked itself."),
+            "polled_steps": self._gauge("tocsin_steps_found_by_poll", "Steps that polling found and no webhook told."),
         }
         self._due = Gauge("tocsin_due", "Outgoing rows that are due, by lane.", ["lane"], registry=self.registry)
         self._heartbeats = Gauge(

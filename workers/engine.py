@@ -27,11 +27,13 @@ from workers.services import (
     introducing,
     jobs,
     locating,
+    mirroring,
     poison,
     polling,
     probing,
     reading,
     registering,
+    watching,
     writing_back,
 )
 from workers.slots import Room, Slots
@@ -51,6 +53,8 @@ HANDLERS: dict[str, Callable[[Deps, Lease], None]] = {
     "probe": probing.probe,
     "certificate": certifying.certify,
     "read": reading.read,
+    "watch": watching.watch,
+    "stream": mirroring.mirror,
     "writeback": writing_back.write_back,
     "notice": escalating.announce,
     "escalation": escalating.announce,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from shared.domain.alarm import Address, Coordinates, DispatchRequest, Person, Signal, Site
+from shared.domain.cadence import Cadence
 from shared.domain.drift import Listed
 from shared.domain.lifecycle import Status
 from shared.domain.outcome import Outcome, Permanent, Temporary, Unknown
@@ -182,8 +183,28 @@ class Webhooks(Protocol):
 class Notes(Protocol):
     """Text from the operator to whoever responds."""
 
-    def send_note(self, call: Call, account: Account, provider_alarm_id: str, text: str) -> Outcome:
-        """Send one note; `Accepted.provider_id` is the note's id at the provider."""
+    def parts(self, account: Account, text: str) -> Sequence[str]:
+        """The texts as which a note goes out, in order; empty when nothing of it can be sent. No I/O."""
+
+    def send_note(self, call: Call, account: Account, provider_alarm_id: str, part: str) -> Outcome:
+        """Send one part; `Accepted.provider_id` is its id at the provider, "" where there is none."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message that stands with an alarm at its provider; `sender` is a role or a name as the provider gives it."""
+
+    id: str
+    at: datetime | None
+    sender: str = field(repr=False)
+    text: str = field(repr=False)
+
+
+class NoteStream(Protocol):
+    """What was written about an alarm at the provider, by us and by others."""
+
+    def messages(self, call: Call, account: Account, provider_alarm_id: str) -> Sequence[Message]:
+        """All texts, oldest first, ours among them. Raises ReadFailed."""
 
 
 class Events(Protocol):
@@ -309,13 +330,16 @@ class Provider:
     webhooks: Webhooks
     lookup: SiteLookup | None = None
     notes: Notes | None = None
+    `cadence` says how often an open alarm of an account is asked for.
     events: Events | None = None
     locations: Locations | None = None
     people: People | None = None
     person: PersonUpdates | None = None
     certificates: Certificates | None = None
+    cadence: Callable[[Account], Cadence]
     sites: Sites | None = None
     probe: Probe | None = None
+    note_stream: NoteStream | None = None
     specimens: Specimens | None = None
     needs_site: bool = False
     cannot: Mapping[str, str] = field(default_factory=dict)

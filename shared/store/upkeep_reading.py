@@ -21,6 +21,7 @@ _GAUGES = text("""
         (SELECT count(*) FROM notice WHERE ended_at IS NULL AND acknowledged_at IS NULL) AS notices,
         (SELECT coalesce(sum((detail->>'acted')::bigint), 0) FROM heartbeat WHERE name LIKE 'watchman%')
             AS watchman_acted,
+        (SELECT coalesce(sum(polled_steps), 0) FROM provider_account) AS polled_steps,
         (SELECT jsonb_object_agg(lane, due) FROM (
             SELECT lane, count(*) AS due FROM outbox WHERE state = 'pending' AND next_attempt_at <= now()
             GROUP BY lane) AS lanes) AS due,

@@ -54,9 +54,10 @@ def read(rig: Rig, alarm: str) -> Reading:
 
 
 def note(rig: Rig, alarm: str, text: str) -> Outcome:
-    """Send a note."""
+    """Send a note, part by part; the outcome is the last part's."""
     assert rig.provider.notes is not None
-    return rig.provider.notes.send_note(rig.call(), rig.account, alarm, text)
+    parts = rig.provider.notes.parts(rig.account, text)
+    return [rig.provider.notes.send_note(rig.call(), rig.account, alarm, part) for part in parts][-1]
 
 
 def notes(rig: Rig, alarm: str) -> list[dict[str, Any]]:
@@ -303,6 +304,45 @@ def test_note_is_sent_in_parts_with_mentions_defused(aura: Rig) -> None:
     assert [len(part["event"]) for part in sent] == [1000, len("(at) admin call a@b.example ") + 500]
     assert sent[0]["event"].startswith("(at) admin call a@b.example x")
     assert sent[0]["source"] == "customer"
+
+
+def test_note_is_refused_when_the_answer_says_285(aura: Rig) -> None:
+    """The callout is over: nobody reads it."""
+    alarm = aura.created()
+    fail(aura, f"/panic-api/v2/callouts/{alarm}/events", 285, {"callout": {"id": int(alarm), "status": "closed"}})
+    assert note(aura, alarm, "hello") == Permanent("the callout is over", 285)
+
+
+def test_messages_are_read_with_ours_among_them(aura: Rig) -> None:
+    """Oldest first, each with its id; an entry without a text is no message."""
+    alarm = aura.created()
+    outcome = note(aura, alarm, "Blue gate")
+    aura.step(alarm, "CALLOUT_EVENTS_CHANGED", note="Which gate?")
+    assert aura.provider.note_stream is not None
+    found = aura.provider.note_stream.messages(aura.call(), aura.account, alarm)
+    assert isinstance(outcome, Accepted)
+    assert [(one.text, one.sender) for one in found] == [("Blue gate", "customer"), ("Which gate?", "controlroom")]
+    assert found[0].id == outcome.provider_id
+
+
+@pytest.mark.parametrize("body", [{"calloutEvents": [{"id": 7, "event": "Hi"}, {"id": 8, "event": {"type": "x"}}, 9]}])
+def test_messages_are_read_when_they_are_wrapped(aura: Rig, body: dict[str, Any]) -> None:
+    """An object that holds the list, with a plain text in it."""
+    alarm = aura.created()
+    fail(aura, f"/panic-api/v2/callouts/{alarm}/events", 200, body)
+    assert aura.provider.note_stream is not None
+    found = aura.provider.note_stream.messages(aura.call(), aura.account, alarm)
+    assert [(one.id, one.text, one.at) for one in found] == [("7", "Hi", None)]
+
+
+def test_cancel_is_done_when_the_answer_says_285(aura: Rig) -> None:
+    """The read that follows tells that it is over."""
+    alarm = aura.created()
+    aura.step(alarm, "CALLOUT_CLOSED")
+    fail(aura, f"/panic-api/v2/callouts/{alarm}/cancel", 285, {"callout": {"id": int(alarm), "status": "closed"}})
+    outcome = aura.provider.dispatch.cancel(aura.call(), aura.account, alarm, None)
+    assert isinstance(outcome, Accepted)
+    assert outcome.settled
 
 
 def test_note_is_in_the_earlier_style_when_configured(aura: Rig) -> None:

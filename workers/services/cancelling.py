@@ -6,6 +6,7 @@ import random
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -16,14 +17,19 @@ from shared.domain.kinds import Kind
 from shared.domain.lifecycle import Status, ended
 from shared.domain.outcome import Accepted, Outcome, Permanent
 from shared.providers import registry
-from shared.providers.base import Account
+from shared.providers.base import Account, Call
 from shared.store.models import Inbox, Incident, IncidentLeg, Leg, Outbox
 from shared.store.outbox import Lease, fenced, finish, release, void_pending
 from workers.deps import Deps
-from workers.services import calling, legs, surplus
+from workers.services import calling, legs, noting, surplus
 from workers.services.ledger import Ledger
 
+log = structlog.get_logger(__name__)
+
 CONFIRM_READ_AFTER_S = 2.0
+# The part of a call's time that the note of the reason may take before the cancel, and the database's patience for it.
+REASON_SHARE = 0.2
+REASON_PATIENCE_S = 0.5
 # While the leg that is kept is on its way, a surplus one is looked at this often.
 KEPT_AGAIN_S = 1.0
 
@@ -76,6 +82,8 @@ def _valid(book: Ledger, incident: Incident, body: dict[str, Any]) -> None:
     if incident.cancel in ("requested", "confirmed"):
         return
     incident.cancel_reason = body.get("reason")
+    if body.get("note"):
+        incident.details = book.box.seal({**book.details(incident), "cancel_note": body["note"]})
     reason = str(body.get("reason") or "other").replace("_", " ")
     by = f" by {body['by']}" if body.get("by") else ""
     asked_words = f"Cancel asked{by}: {reason}"
@@ -186,7 +194,8 @@ def cancel(deps: Deps, lease: Lease) -> None:
         assert row.leg_id is not None
         leg = session.get_one(Leg, row.leg_id)
         account = book.account(leg.account_id)
-        pin = (deps.box.open(row.sealed) or {}).get("pin")
+        sealed = deps.box.open(row.sealed) or {}
+        why = sealed.get("why") if row.attempts == 0 else None
         guarded = bool((row.body or {}).get("if_kept_is_active"))
         leg_id, provider_alarm_id = leg.id, leg.provider_alarm_id
     if provider_alarm_id is None or not calling.may_start(deps, lease):
@@ -199,12 +208,28 @@ def cancel(deps: Deps, lease: Lease) -> None:
     attempt_id = deps.record(lambda session: _begin(session, lease, leg_id, guarded=guarded))
     if attempt_id is None:
         return
+    if why:
+        _say_why(deps, lease, account, leg_id, provider_alarm_id, why)
     outcome = registry.get(account.provider).dispatch.cancel(
-        calling.frame(deps, lease), account, provider_alarm_id, pin
+        calling.frame(deps, lease), account, provider_alarm_id, sealed.get("pin")
     )
     book = deps.record(lambda session: _settle(session, deps, lease, leg_id, outcome, attempt_id))
     for what in book.rings():
         deps.ringer.ring(what)
+
+
+def _say_why(deps: Deps, lease: Lease, account: Account, leg_id: int, provider_alarm_id: str, why: str) -> None:
+    """The reason goes ahead as a note, where notes are taken: tried once and shortly, for the cancel waits for it."""
+    if registry.get(account.provider).notes is None:
+        return
+    call = Call(lease.boot_from + deps.settings.call_s * REASON_SHARE, deps.tokens)
+    try:
+        outcome = noting.send(deps, lease, call, account, leg_id, provider_alarm_id, why, patience_s=REASON_PATIENCE_S)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the cancel goes
+        log.warning("cancel.reason_not_sent", row=lease.id, error=type(error).__name__)
+        return
+    if not isinstance(outcome, Accepted):
+        log.warning("cancel.reason_not_sent", row=lease.id, outcome=type(outcome).__name__)
 
 
 def _begin(session: Session, lease: Lease, leg_id: int, *, guarded: bool) -> int | None:

@@ -11,7 +11,7 @@ from shared.domain.lifecycle import BEFORE_ARRIVAL, Status, ended, moves_forward
 from shared.providers import registry
 from shared.providers.base import ProviderEvent, Reading
 from shared.store.models import Inbox, Incident, Leg
-from workers.services import legs
+from workers.services import legs, unheard
 from workers.services.ledger import Ledger
 
 _BY_A_PERSON = (Status.DROPPED.value, Status.CLOSED.value)
@@ -29,6 +29,12 @@ class Step:
     occurred_at: datetime | None = None
     eta_seconds: int | None = None
     carries_id: bool = False
+    # Found by asking, while no webhook had told it.
+    polled: bool = False
+
+    def detail(self) -> dict[str, str]:
+        """What the timeline keeps of how it was learnt."""
+        return {"provider_event": self.name} | ({"found_by": "poll"} if self.polled else {})
 
 
 def webhook(book: Ledger, row: Inbox) -> None:
@@ -52,7 +58,9 @@ def webhook(book: Ledger, row: Inbox) -> None:
         carries_id=event.event_id is not None,
     )
     follow(book, leg.id, step)
-    if event.reread:
+    if event.reread and registry.get(account.provider).note_stream is not None:
+        legs.ask_stream(book, leg)
+    elif event.reread:
         legs.ask_read(book, leg)
 
 
@@ -171,7 +179,7 @@ def _record(book: Ledger, incident: Incident, leg: Leg, step: Step, *, forward: 
         occurred_at=step.occurred_at,
         effect=step.effect,
         worse=others or (forward and incident.cancel == "too_late"),
-        detail={"provider_event": step.name},
+        detail=step.detail(),
     )
 
 
@@ -214,15 +222,23 @@ def _still_needs(incident: Incident, before: dict[str, str]) -> bool:
     return incident.cancel in (None, "refused") and not ended(Status(before[incident.id]))
 
 
-def reading(book: Ledger, leg_id: int, read: Reading, source: str) -> None:
+def would_move(current: Status | None, read: Reading) -> bool:
+    """Whether what is listed of an alarm differs from what is known so that a read of it is worth a call."""
+    return read.status is not None and (moves_forward(current, read.status) or _replaces(current, read))
+
+
+def _replaces(current: Status | None, read: Reading) -> bool:
+    return current is Status.CANCELLED and read.active and read.status in BEFORE_ARRIVAL | {Status.ON_SCENE}
+
+
+def reading(book: Ledger, leg_id: int, read: Reading, source: str, *, polled: bool = False) -> None:
     """Apply what a read says: forward moves, and the one way back, a replacement after a cancelled response."""
     if read.status is None:
         return
     leg = book.session.get_one(Leg, leg_id)
     current = _status(leg)
-    replaced = current is Status.CANCELLED and read.active and read.status in BEFORE_ARRIVAL | {Status.ON_SCENE}
-    if replaced and leg.cancel is None and leg.outcome == "accepted":
-        _replace(book, leg_id, read, source)
+    if _replaces(current, read) and leg.cancel is None and leg.outcome == "accepted":
+        _replace(book, leg_id, read, source, polled=polled)
     elif moves_forward(current, read.status):
         follow(
             book,
@@ -234,11 +250,14 @@ def reading(book: Ledger, leg_id: int, read: Reading, source: str) -> None:
                 effect=f"leg:{leg.id}:{leg.epoch}:read:{read.status.value}",
                 source=source,
                 eta_seconds=read.eta_seconds,
+                polled=polled,
             ),
         )
+        if polled:
+            unheard.count(book, leg.account_id)
 
 
-def _replace(book: Ledger, leg_id: int, read: Reading, source: str) -> None:
+def _replace(book: Ledger, leg_id: int, read: Reading, source: str, *, polled: bool) -> None:
     """A responder cancelled and another one goes: a named transition, on a new epoch of the leg."""
     assert read.status is not None
     incidents = book.lock(legs.incident_ids(book.session, leg_id))
@@ -251,4 +270,9 @@ def _replace(book: Ledger, leg_id: int, read: Reading, source: str) -> None:
         if incident.cancel in (None, "refused") and incident.status == Status.CANCELLED.value:
             book.move(incident, read.status)
             words = "The response was cancelled and replaced: another responder goes"
-            book.tell(incident, "responder_replaced", words, source=source, leg=leg, effect=f"leg:{leg.id}:{leg.epoch}")
+            how = Step(read.raw_status, read.status, words, f"leg:{leg.id}:{leg.epoch}", source, polled=polled)
+            book.tell(
+                incident, "responder_replaced", words, source=source, leg=leg, effect=how.effect, detail=how.detail()
+            )
+    if polled:
+        unheard.count(book, leg.account_id)

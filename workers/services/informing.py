@@ -21,7 +21,7 @@ from shared.providers.base import Account
 from shared.store.models import Incident, Leg, Outbox
 from shared.store.outbox import Lease, fenced, finish, release
 from workers.deps import Deps
-from workers.services import calling, legs
+from workers.services import calling, legs, noting
 from workers.services.ledger import Ledger
 from workers.services.requests import build, device_value
 
@@ -168,9 +168,7 @@ def _call(deps: Deps, lease: Lease, message: Message) -> Outcome:
     call = calling.frame(deps, lease)
     if lease.kind == "event" and provider.events is not None:
         return provider.events.send_events(call, message.account, message.provider_alarm_id, message.signals)
-    if provider.notes is not None:
-        return provider.notes.send_note(call, message.account, message.provider_alarm_id, message.text)
-    return Permanent("this provider takes no notes")
+    return noting.send(deps, lease, call, message.account, message.leg_id, message.provider_alarm_id, message.text)
 
 
 def _settle(

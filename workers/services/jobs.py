@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.store.models import Job
 from workers.deps import Deps
-from workers.services import attending, polling, probing, tending_sites
+from workers.services import attending, polling, probing, tending_sites, watching
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +20,7 @@ JOBS: dict[str, tuple[float, Callable[[Deps], None]]] = {
     "attend": (1.0, attending.attend),
     "accounts.probe": (5.0, probing.begin),
     "location.poll": (2.0, polling.begin),
+    "status.poll": (2.0, watching.begin),
     "sites.reconcile": (5.0, tending_sites.tend),
 }
 

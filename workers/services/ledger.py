@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,11 +30,11 @@ ENDED_LATER = 40
 
 @dataclass
 class LockedLeg:
-    """A leg under lock, and all links to it; `read_asked` once a read of it was asked for in this transaction."""
+    """A leg under lock, and all links to it; `asked` are the reads of it that were asked for in this transaction."""
 
     leg: Leg
     links: list[IncidentLeg]
-    read_asked: bool = False
+    asked: set[str] = field(default_factory=set)
 
     def incident_ids(self) -> list[str]:
         """The incidents that it answers and that have not left it."""

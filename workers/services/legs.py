@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from shared.domain import context
 from shared.domain.kinds import RULES, Kind
 from shared.domain.lanes import Lane
 from shared.domain.lifecycle import Status, ended
@@ -131,6 +132,7 @@ def accept(book: Ledger, leg: Leg, incident: Incident, provider_alarm_id: str, *
     leg.provider_alarm_id = provider_alarm_id
     leg.status = Status.REQUESTED.value
     leg.answered_at = book.now
+    follow_up(book, leg)
     book.session.flush()
     if not ended(Status(incident.status)):
         book.move(incident, Status.REQUESTED)
@@ -147,6 +149,12 @@ def accept(book: Ledger, leg: Leg, incident: Incident, provider_alarm_id: str, *
         send_cancel(book, leg, incident)
     else:
         send_context(book, leg, incident)
+
+
+def follow_up(book: Ledger, leg: Leg) -> None:
+    """From now on the leg is asked for by the clock, whether webhooks come or not."""
+    account = book.account(leg.account_id)
+    leg.poll_at = book.in_seconds(registry.get(account.provider).cadence(account).every_s)
 
 
 def unpark(book: Ledger, account_id: str, provider_alarm_id: str) -> None:
@@ -198,7 +206,8 @@ def send_cancel(book: Ledger, leg: Leg, incident: Incident, *, surplus: bool = F
     if leg.cancel not in (None, "refused") or leg.provider_alarm_id is None:
         return
     leg.cancel = "wanted"
-    pin = (book.details(incident).get("person") or {}).get("pin")
+    details = book.details(incident)
+    pin = (details.get("person") or {}).get("pin")
     book.send(
         Outbox(
             lane=Lane.DISPATCH.value,
@@ -209,31 +218,47 @@ def send_cancel(book: Ledger, leg: Leg, incident: Incident, *, surplus: bool = F
             incident_id=incident.id,
             leg_id=leg.id,
             priority=0,
-            sealed=book.box.seal({"pin": pin}),
+            sealed=book.box.seal({"pin": pin, "why": None if surplus else _why(incident, details.get("cancel_note"))}),
             body={"surplus": surplus},
         )
     )
 
 
+def _why(incident: Incident, note: str | None) -> str:
+    """What the responders read of a cancel."""
+    reason = (incident.cancel_reason or "other").replace("_", " ")
+    return f"CANCELLED BY THE OPERATOR: {reason}" + (f"\n{context.clean(note)}" if note else "")
+
+
 def ask_read(book: Ledger, leg: Leg, *, in_s: float = 0.0) -> None:
     """Have the leg read at the provider, once however often it is asked for, but always after the last wish."""
+    _ask(book, leg, "read", in_s)
+
+
+def ask_stream(book: Ledger, leg: Leg) -> None:
+    """Have the leg's messages read, as `ask_read` does with its status."""
+    _ask(book, leg, "stream", 0.0)
+
+
+def _ask(book: Ledger, leg: Leg, kind: str, in_s: float) -> None:
     known = book.legs.get(leg.id)
     if known is not None:
-        if known.read_asked:
+        if kind in known.asked:
             return
-        known.read_asked = in_s == 0.0
+        if in_s == 0.0:
+            known.asked.add(kind)
     with book.session.no_autoflush:
         add_single(
             book.session,
             again=True,
             lane=Lane.OUTGOING.value,
-            kind="read",
+            kind=kind,
             destination=f"account:{leg.account_id}",
             account_id=leg.account_id,
             incident_id=leg.incident_id,
             leg_id=leg.id,
             priority=15,
-            single=f"read:{leg.id}",
+            single=f"{kind}:{leg.id}",
             next_attempt_at=book.in_seconds(in_s),
         )
     if in_s == 0.0:

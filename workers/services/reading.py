@@ -26,12 +26,13 @@ CONFIRM_EVERY_S = 25.0
 def read(deps: Deps, lease: Lease) -> None:
     """Read the leg of one leased row."""
     with deps.sessions() as session:
-        leg_id = session.get_one(Outbox, lease.id).leg_id
+        row = session.get_one(Outbox, lease.id)
+        leg_id, polled = row.leg_id, bool((row.body or {}).get("poll"))
         assert leg_id is not None
         leg = session.get_one(Leg, leg_id)
         account = Ledger(session, deps).account(leg.account_id)
         provider_alarm_id = leg.provider_alarm_id
-    if provider_alarm_id is None or not calling.may_start(deps, lease) or not deps.record(lambda s: _begin(s, lease)):
+    if provider_alarm_id is None or not calling.may_start(deps, lease) or not deps.record(lambda s: begin(s, lease)):
         return
     found: Reading | None = None
     outcome: Outcome = Accepted()
@@ -44,8 +45,8 @@ def read(deps: Deps, lease: Lease) -> None:
         book = Ledger(session, deps)
         book.lock(legs.incident_ids(session, leg_id))
         if found is not None:
-            following.reading(book, leg_id, found, account.provider)
-        _settle(book, lease, leg_id, outcome)
+            following.reading(book, leg_id, found, account.provider, polled=polled)
+        settle(book, lease, outcome, leg_id)
         return book
 
     book = deps.record(work)
@@ -53,7 +54,7 @@ def read(deps: Deps, lease: Lease) -> None:
         deps.ringer.ring(what)
 
 
-def _begin(session: Session, lease: Lease) -> bool:
+def begin(session: Session, lease: Lease) -> bool:
     """Whoever asks from here on asks for another read."""
     row = fenced(session, lease)
     if row is not None:
@@ -61,7 +62,8 @@ def _begin(session: Session, lease: Lease) -> bool:
     return row is not None
 
 
-def _settle(book: Ledger, lease: Lease, leg_id: int, outcome: Outcome) -> None:
+def settle(book: Ledger, lease: Lease, outcome: Outcome, leg_id: int | None = None) -> None:
+    """End the row, or have it read again; of a leg that is named until its cancel shows."""
     row = fenced(book.session, lease)
     if row is None:
         return
@@ -80,9 +82,12 @@ def _settle(book: Ledger, lease: Lease, leg_id: int, outcome: Outcome) -> None:
         release(row, book.now)
         book.ring(Lane.OUTGOING)
         return
-    leg = book.session.get_one(Leg, leg_id, populate_existing=True)
-    waits = leg.cancel == "requested" and leg.status not in (Status.CANCELLED.value, Status.CLOSED.value)
-    if waits and row.attempts < CONFIRM_READS:
+    if leg_id is not None and row.attempts < CONFIRM_READS and _cancel_waits(book, leg_id):
         release(row, book.now, book.in_seconds(min(2.0 * row.attempts, CONFIRM_EVERY_S)))
         return
     finish(row, book.now, "done")
+
+
+def _cancel_waits(book: Ledger, leg_id: int) -> bool:
+    leg = book.session.get_one(Leg, leg_id, populate_existing=True)
+    return leg.cancel == "requested" and leg.status not in (Status.CANCELLED.value, Status.CLOSED.value)

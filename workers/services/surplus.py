@@ -72,6 +72,7 @@ def _keep_as_surplus(book: Ledger, leg: Leg, incident: Incident, provider_alarm_
     leg.provider_alarm_id = provider_alarm_id
     leg.status = Status.REQUESTED.value
     leg.answered_at = book.now
+    legs.follow_up(book, leg)
     book.session.flush()
     words = "A second response exists for this incident: the provider answered an earlier request after all"
     book.tell(incident, "surplus", words, leg=leg, effect=f"leg:{leg.id}:surplus", worse=True)

@@ -39,3 +39,9 @@ def poll_locations() -> None:
 def reconcile_sites() -> None:
     """Ask for the comparisons of sites that are due; they run in a thread of their own."""
     jobs.work_due(parts(), only="sites.reconcile")
+
+
+@app.task(name="status.poll")
+def poll_statuses() -> None:
+    """See which open alarms are to be asked for."""
+    jobs.work_due(parts(), only="status.poll")

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from shared.domain.cadence import Cadence
 from shared.providers.aura.client import Client
+from shared.providers.aura.notes import Notebook
 from shared.providers.aura.paths import DEFAULTS
 from shared.providers.aura.probing import Prober
 from shared.providers.aura.rehearsed import Rehearsed
@@ -14,7 +16,7 @@ from shared.providers.aura.sites import Directory
 from shared.providers.aura.webhook import Hook
 from shared.providers.base import Account, Provider
 from shared.providers.guard import base_url_problems, is_loopback_host
-from shared.providers.options import TEXT, TEXTS, Rule, at_least, one_of, option_problems
+from shared.providers.options import FOLLOWING, TEXT, TEXTS, Rule, at_least, one_of, option_problems, tuned
 
 _OPTIONS: dict[str, Rule] = {
     "installer_identifier": TEXT,
@@ -33,7 +35,11 @@ _OPTIONS: dict[str, Rule] = {
     "webhook_scheme": (lambda v: isinstance(v, str), "a text"),
 }
 
+    **FOLLOWING,
 
+# Staging callouts send no webhooks and never close by themselves; "every 5 to 20 s while active" is the older guidance
+# (Update callout location).
+_CADENCE = Cadence(every_s=20.0, hooked_s=60.0, later_s=300.0, later_after_s=7_200.0, told_after_s=86_400.0)
 def check_account(account: Account) -> Sequence[str]:
     """Problems of host, environment, credentials and options. No production host is documented, so none is required."""
     problems = base_url_problems(account.base_url) + option_problems(account.options, _OPTIONS)
@@ -54,12 +60,20 @@ def _are_paths(paths: dict[str, Any]) -> bool:
 
 _client = Client()
 
+def cadence(account: Account) -> Cadence:
+    """How often open callouts are asked for."""
+    return tuned(_CADENCE, account.options)
+
+
 PROVIDER = Provider(
+_notebook = Notebook()
     name="aura",
     dispatch=_client,
     webhooks=Hook(),
     lookup=_client,
-    notes=_client,
+    notes=_notebook,
+    note_stream=_notebook,
+    cadence=cadence,
     sites=Directory(),
     probe=Prober(),
     specimens=Rehearsed(),

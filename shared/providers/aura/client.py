@@ -1,8 +1,7 @@
-"""AURA's callouts over HTTP: create, read, list, cancel and notes, each answer judged in one place."""
+"""AURA's callouts over HTTP: create, read, list and cancel, each answer judged in one place."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,15 @@ from shared.providers.answers import (
     raise_for_read,
     text_id,
 )
-from shared.providers.aura.mapping import callout_of, eta_seconds, newest_incident, raw_status, site_of, status_of
+from shared.providers.aura.mapping import (
+    OVER_STATUS,
+    callout_of,
+    eta_seconds,
+    newest_incident,
+    raw_status,
+    site_of,
+    status_of,
+)
 from shared.providers.aura.paths import is_addressable
 from shared.providers.aura.session import send
 from shared.providers.aura.token import TokenFailed
@@ -28,7 +35,6 @@ from shared.providers.base import Account, Call, Listing, ReadFailed, Reading
 from shared.providers.http import Answer, AnswerLost, NotSent
 
 _LISTING_CAP = 20_000_000
-_NOTE_MAX = 1000
 _OVER = frozenset({Status.CANCELLED, Status.CLOSED})
 # Sent with a create only where the account's options name them; the first is the only one in the current contract.
 _CREATE_OPTIONS = {
@@ -39,7 +45,7 @@ _CREATE_OPTIONS = {
 
 
 class Client:
-    """The capabilities `Dispatches`, `SiteLookup` and `Notes`."""
+    """The capabilities `Dispatches` and `SiteLookup`."""
 
     def check(self, account: Account, request: DispatchRequest) -> Sequence[str]:
         """AURA answers alarms of Fixed Locations: a person or a position alone cannot be dispatched here."""
@@ -110,29 +116,14 @@ class Client:
             return error.outcome
         except (NotSent, AnswerLost) as error:
             return Temporary(error.reason)
-        if 200 <= answer.status < 300:
+        if 200 <= answer.status < 300 and answer.status != OVER_STATUS:
             word = raw_status(callout_of(object_of(answer)))
             return Accepted(provider_alarm_id, quoted(word), settled=False, http_status=answer.status)
-        if answer.status in (400, 404, 409):
+        if answer.status in (OVER_STATUS, 400, 404, 409):
             return self._refused_cancel(call, account, provider_alarm_id, answer)
         if answer.status >= 500:
             return Temporary(f"server error (HTTP {answer.status})", http_status=answer.status)
-        return classify(answer) or _permanent(answer)
-
-    def send_note(self, call: Call, account: Account, provider_alarm_id: str, text: str) -> Outcome:
-        """POST callouts/{id}/events, in parts of `note_max` characters (the provider's limit is not public).
-
-        The first part that is not accepted ends it; a repeat then sends the parts before it again. The id is the last
-        part's.
-        """
-        limit = int(account.options.get("note_max", _NOTE_MAX))
-        clean = _note(text)
-        outcome: Outcome = Permanent("the note is empty")
-        for start in range(0, len(clean), limit):
-            outcome = _send_part(call, account, provider_alarm_id, clean[start : start + limit])
-            if not isinstance(outcome, Accepted):
-                return outcome
-        return outcome
+        return classify(answer) or permanent(answer)
 
     def _refused_cancel(self, call: Call, account: Account, provider_alarm_id: str, answer: Answer) -> Outcome:
         """A refusal may only say that the callout is over already: a read tells."""
@@ -140,11 +131,11 @@ class Client:
             reading = self.read(call, account, provider_alarm_id)
         except ReadFailed as error:
             if isinstance(error.outcome, Permanent):
-                return _permanent(answer)
+                return permanent(answer)
             return Temporary(f"cancel refused, and the read failed: {error.outcome.reason}", http_status=answer.status)
         if reading.status in _OVER:
             return Accepted(provider_alarm_id, reading.raw_status, http_status=answer.status)
-        return _permanent(answer)
+        return permanent(answer)
 
 
 def _created(answer: Answer, reference: str) -> Outcome:
@@ -159,10 +150,10 @@ def _created(answer: Answer, reference: str) -> Outcome:
         return Accepted(callout_id, quoted(raw_status(callout)), http_status=answer.status)
     if answer.status >= 500:
         return lost(f"server error (HTTP {answer.status})", answer.status)
-    return classify(answer) or _permanent(answer, reference)
+    return classify(answer) or permanent(answer, reference)
 
 
-def _permanent(answer: Answer, *ours: str) -> Permanent:
+def permanent(answer: Answer, *ours: str) -> Permanent:
     """A refusal with the provider's `message` (Errors & status codes); a 409 is marked "conflict"."""
     label = "conflict" if answer.status == 409 else "refused"
     words = quoted(object_of(answer).get("message", ""), ours) or "no reason given"
@@ -208,29 +199,3 @@ def _entries(answer: Answer) -> tuple[list[Mapping[str, Any]], bool]:
         raise ReadFailed(Temporary("the listing is unreadable", http_status=answer.status))
     entries: list[Mapping[str, Any]] = [entry for entry in value if isinstance(entry, dict)]
     return entries, whole and len(entries) == len(value)
-
-
-def _send_part(call: Call, account: Account, provider_alarm_id: str, text: str) -> Outcome:
-    body = {"source": str(account.options.get("note_source", "customer")), "event": text}
-    if account.options.get("note_payload") == "message":
-        body = {"message": text}
-    try:
-        answer = send(call, account, "POST", "events", body, id=provider_alarm_id)
-    except TokenFailed as error:
-        return error.outcome
-    except NotSent as error:
-        return Temporary(error.reason)
-    except AnswerLost as error:
-        return lost(error.reason, error.status)
-    if 200 <= answer.status < 300:
-        event = object_of(answer).get("calloutEvent")
-        return Accepted(text_id(event.get("id")) if isinstance(event, Mapping) else "", http_status=answer.status)
-    if answer.status >= 500:
-        return lost(f"server error (HTTP {answer.status})", answer.status)
-    return classify(answer) or _permanent(answer, text)
-
-
-def _note(text: str) -> str:
-    """Without control characters but line breaks. A word's leading `@` would tag somebody (List callout events)."""
-    clean = "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
-    return re.sub(r"(?<!\w)@(?=\w)", "(at) ", clean)

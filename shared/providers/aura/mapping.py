@@ -26,6 +26,8 @@ WEBHOOKS: dict[str, tuple[Status | None, str]] = {
     "CALLOUT_CLOSED": (Status.CLOSED, "closed"),
 }
 REREAD = frozenset({"CALLOUT_EVENTS_CHANGED"})
+# A custom HTTP status: the callout is closed, and the body holds its latest state (Callout lifecycle).
+OVER_STATUS = 285
 
 # `status` is free-form text in mixed case; these values are named by the docs, compared after `normal`.
 STATUSES: dict[str, Status] = {

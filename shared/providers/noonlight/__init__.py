@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from shared.domain.cadence import Cadence
+from shared.domain.lifecycle import Status
 from shared.providers.base import Account, Provider
 from shared.providers.noonlight.additions import Additions
 from shared.providers.noonlight.certificates import Certifier
@@ -15,7 +17,7 @@ from shared.providers.noonlight.mapping import is_attribute_map
 from shared.providers.noonlight.probing import Prober
 from shared.providers.noonlight.rehearsed import Rehearsed
 from shared.providers.noonlight.webhook import Hook
-from shared.providers.options import SWITCH, TEXT, TEXTS, Rule, at_least, one_of, option_problems
+from shared.providers.options import FOLLOWING, SWITCH, TEXT, TEXTS, Rule, at_least, one_of, option_problems, tuned
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -35,7 +37,18 @@ _OPTIONS: dict[str, Rule] = {
     "attribute_map": (is_attribute_map, "a map of an attribute or a kind to [attribute, value] of the provider"),
     "person_keys": (_are_keys, "a map of our names to the provider's"),
     "person_update": one_of("whole", "changes"),
+    **FOLLOWING,
 }
+# The status never says that an alarm was closed: after four hours a person is asked to look.
+_CADENCE = Cadence(
+    every_s=30.0,
+    hooked_s=30.0,
+    later_s=300.0,
+    later_after_s=14_400.0,
+    told_after_s=14_400.0,
+    ends=frozenset({Status.CLOSED, Status.CANCELLED}),
+    sees_close=False,
+)
 
 
 def check_account(account: Account) -> Sequence[str]:
@@ -46,6 +59,11 @@ def check_account(account: Account) -> Sequence[str]:
     return problems
 
 
+def cadence(account: Account) -> Cadence:
+    """How often open alarms are asked for."""
+    return tuned(_CADENCE, account.options)
+
+
 _client = Client()
 _additions = Additions()
 
@@ -53,6 +71,7 @@ PROVIDER = Provider(
     name="noonlight",
     dispatch=_client,
     webhooks=Hook(),
+    cadence=cadence,
     events=_additions,
     locations=_additions,
     people=_additions,
@@ -62,6 +81,7 @@ PROVIDER = Provider(
     specimens=Rehearsed(),
     cannot={
         "notes": "Noonlight takes no text after the alarm was created",
+        "note_stream": "Noonlight shows no texts of its dispatchers",
         "sites": "Noonlight keeps no directory of sites; the address travels with each alarm",
         "lookup": "Noonlight cannot list alarms",
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.store.models.base import Base
 from shared.store.models.certificate import Certificate
+from shared.store.models.following import OwnNote
 from shared.store.models.incident import LIVE_OUTCOMES, Incident, IncidentLeg, Leg, Timeline
 from shared.store.models.intake import Inbox, RepeatKey
 from shared.store.models.location import LocationFix
@@ -32,6 +33,7 @@ __all__ = [
     "Notice",
     "Outbox",
     "Platform",
+    "OwnNote",
     "ProviderAccount",
     "ReconciliationRun",
     "RepeatKey",

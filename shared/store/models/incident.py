@@ -57,6 +57,10 @@ class Incident(Base):
     occurred_at: Mapped[Moment]
     received_at: Mapped[Stamped]
     ended_at: Mapped[Moment | None]
+    # Where a person filed the report of it.
+    report_url: Mapped[str | None]
+    reported_by: Mapped[str | None]
+    reported_at: Mapped[Moment | None]
 
     __table_args__ = (
         UniqueConstraint("platform_id", "incident_ref", "generation"),
@@ -69,6 +73,13 @@ class Incident(Base):
         Index("ix_incident_cancelling", "id", postgresql_where=text("cancel = 'requested'")),
         Index("ix_incident_listing", "platform_id", "received_at", "id"),
         Index("ix_incident_site", "site_id", postgresql_where=text(f"NOT ({_ENDED})")),
+        Index(
+            "ix_incident_unreported",
+            "platform_id",
+            "received_at",
+            "id",
+            postgresql_where=text("status = 'closed' AND report_url IS NULL"),
+        ),
         Index("ix_incident_moving", "received_at", postgresql_where=text(f"moving AND NOT ({_ENDED})")),
     )
 
@@ -104,12 +115,15 @@ class Leg(Base):
     answered_at: Mapped[Moment | None]
     arrived: Mapped[bool] = mapped_column(server_default=text("false"))
     authorities: Mapped[bool] = mapped_column(server_default=text("false"))
+    # When it is to be asked for next; null once nobody follows it any more.
+    poll_at: Mapped[Moment | None]
     created_at: Mapped[Stamped]
 
     __table_args__ = (
         UniqueConstraint("id", "outcome"),
         UniqueConstraint("account_id", "provider_alarm_id"),
         Index("ix_dispatch_live_site", "site_id", postgresql_where=text(_LIVE)),
+        Index("ix_dispatch_poll", "poll_at", postgresql_where=text("poll_at IS NOT NULL")),
         Index("ix_dispatch_doubt", "sending_at", postgresql_where=text("outcome IN ('sending', 'unknown')")),
     )
 

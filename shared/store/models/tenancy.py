@@ -63,6 +63,12 @@ class ProviderAccount(Base):
     token: Mapped[bytes | None] = mapped_column(LargeBinary)
     token_renew_at: Mapped[Moment | None]
     webhook_seen_at: Mapped[Moment | None]
+    # Not before this moment are its active alarms listed again.
+    poll_at: Mapped[Moment | None]
+    # Steps that polling found and no webhook had told: of all time, and in a row up to `unheard_at`.
+    polled_steps: Mapped[int] = mapped_column(server_default=text("0"))
+    unheard_steps: Mapped[int] = mapped_column(server_default=text("0"))
+    unheard_at: Mapped[Moment | None]
     created_at: Mapped[Stamped]
 
     __table_args__ = (
