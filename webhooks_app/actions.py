@@ -17,7 +17,7 @@ from shared.store.reading import Target
 from shared.store.reception import Coming
 from webhooks_app import door as doors
 from webhooks_app.auth import principal
-from webhooks_app.bodies import ByBody, ByReasonBody, CancelBody, DropBody, EventBody, NoteBody
+from webhooks_app.bodies import ByBody, ByReasonBody, CancelBody, DropBody, EventBody, NoteBody, ReportBody
 from webhooks_app.errors import CANNOT, NOT_FOUND, Problem
 from webhooks_app.intake import model_body
 
@@ -58,6 +58,11 @@ def close(incident_id: str) -> Response:
 def acknowledge(incident_id: str) -> Response:
     """Silence the notices of the incident; attempts go on."""
     return _act("acknowledge", target(incident_id), _body(ByBody))
+
+
+def report(incident_id: str) -> Response:
+    """Note where the report of what happened was filed; it is written back as `report_url`."""
+    return _act("report", target(incident_id), _body(ReportBody))
 
 
 def event(incident_id: str) -> Response:
@@ -146,4 +151,5 @@ ACTIONS: dict[str, tuple[Callable[[str], Response], type[BaseModel]]] = {
     "drop": (drop, DropBody),
     "close": (close, ByReasonBody),
     "acknowledge": (acknowledge, ByBody),
+    "report": (report, ReportBody),
 }

@@ -101,6 +101,14 @@ class EntryShown(Answer):
     recorded_at: datetime
 
 
+class ReportShown(Answer):
+    """Where the report of an incident was filed."""
+
+    url: str
+    by: str
+    at: datetime
+
+
 class IncidentFull(IncidentSummary):
     """An incident with its legs and its timeline."""
 
@@ -108,6 +116,7 @@ class IncidentFull(IncidentSummary):
     after_authorities: bool
     eta_at: datetime | None
     acknowledged_by: str | None
+    report: ReportShown | None = Field(description="Where a person filed the report; null: nobody did yet.")
     services: list[str]
     predecessor_id: str | None
     successor_id: str | None
@@ -230,6 +239,47 @@ class DriftList(Answer):
 
     drift: list[DriftShown]
     next_cursor: str | None
+
+
+class FaultShown(Answer):
+    """What is wrong with one row of a file; `line` as an editor counts, `column` empty for the whole row."""
+
+    line: int
+    column: str
+    what: str
+
+
+class SiteImportShown(Answer):
+    """A portfolio of sites on its way: in our tables, at the provider, compared with what it lists afterwards."""
+
+    id: int
+    account: str
+    state: Literal["wanted", "saved", "awaiting", "reconciling", "checked", "refused", "done", "failed"]
+    reason: str
+    dry_run: bool
+    good: int
+    bad: int
+    saved: int
+    removed: int
+    uploaded: int
+    faults: list[FaultShown]
+    called_back_at: datetime | None
+    reconciliation: int | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class SiteImportList(Answer):
+    """A page of imports; `next_cursor` is null on the last."""
+
+    imports: list[SiteImportShown]
+    next_cursor: str | None
+
+
+class CallbackTaken(Answer):
+    """The call back was kept."""
+
+    status: Literal["accepted"]
 
 
 class PlatformShown(Answer):

@@ -247,6 +247,13 @@ class DropBody(Body):
     reason: Text
 
 
+class ReportBody(Body):
+    """`POST /v1/incidents/{id}/report`: where the report was filed, and by whom."""
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^https?://[^\s\x00-\x1f]+$")]
+    by: Line
+
+
 class ContactBody(Body):
     """Whom a responder may call about a site."""
 

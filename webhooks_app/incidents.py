@@ -30,6 +30,7 @@ def list_incidents() -> Response:
         statuses=asked.status,
         site_ref=asked.site_ref,
         since=asked.since,
+        unreported=asked.report == "missing",
         before=moment_cursor(asked.cursor),
         limit=asked.limit,
     )
@@ -85,6 +86,7 @@ def _full(view: IncidentView, words: Words) -> dict[str, Any]:
         "after_authorities": incident.after_authorities,
         "eta_at": _moment(incident.eta_at),
         "acknowledged_by": incident.acknowledged_by,
+        "report": _report(incident),
         "services": incident.services,
         "predecessor_id": incident.predecessor_id,
         "successor_id": view.successor_id,
@@ -92,6 +94,12 @@ def _full(view: IncidentView, words: Words) -> dict[str, Any]:
         "legs": [_leg(row) for row in view.legs],
         "timeline": [_entry(entry) for entry in view.timeline],
     }
+
+
+def _report(incident: Incident) -> dict[str, Any] | None:
+    if incident.report_url is None:
+        return None
+    return {"url": incident.report_url, "by": incident.reported_by, "at": _moment(incident.reported_at)}
 
 
 def _leg(row: Row[IncidentLeg, Leg, str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from flask import request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -17,13 +17,17 @@ from webhooks_app.bodies import Moment, Ref
 from webhooks_app.errors import INVALID, Problem
 from webhooks_app.intake import field_errors
 
-Q = TypeVar("Q", bound="Page")
+Q = TypeVar("Q", bound="Query")
 
 
-class Page(BaseModel):
-    """What every list takes."""
+class Query(BaseModel):
+    """What all queries share; a fault never quotes its input."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Page(Query):
+    """What every list takes."""
 
     cursor: Annotated[str, Field(max_length=400)] | None = Field(
         default=None, description="`next_cursor` of the page before."
@@ -43,6 +47,7 @@ class IncidentQuery(Page):
     )
     site_ref: Ref | None = None
     since: Moment | None = Field(default=None, description="Received at or after this moment.")
+    report: Literal["missing"] | None = Field(default=None, description="Closed, and no report was filed.")
 
 
 class NoticeQuery(Page):
@@ -60,6 +65,18 @@ class DriftQuery(Page):
     )
     account: Ref | None = None
     site_ref: Ref | None = None
+
+
+class ImportQuery(Query):
+    """`POST /v1/site-imports`."""
+
+    account: Ref | None = Field(default=None, description="Needed where more than one account takes portfolios.")
+    dry_run: bool = Field(default=False, description="Only say what is wrong, by line and column.")
+    delimiter: Literal[",", ";", "tab"] | None = Field(default=None, description="Found in the header unless given.")
+    absent: Literal["delete", "keep"] = Field(
+        default="delete", description="What becomes of uploaded sites that the file does not hold."
+    )
+    allow_fall: bool = Field(default=False, description="Take a file that is much smaller than the last one.")
 
 
 def query(model: type[Q]) -> Q:

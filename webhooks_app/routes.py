@@ -22,6 +22,7 @@ from webhooks_app import (
     openapi,
     platform,
     reconciliations,
+    site_imports,
     sites,
 )
 from webhooks_app.bodies import (
@@ -35,7 +36,7 @@ from webhooks_app.bodies import (
     ReconcileBody,
     SiteBody,
 )
-from webhooks_app.queries import DriftQuery, IncidentQuery, NoticeQuery, Page
+from webhooks_app.queries import DriftQuery, ImportQuery, IncidentQuery, NoticeQuery, Page
 
 View = Callable[..., Response]
 
@@ -59,6 +60,7 @@ class Route:
     errors: tuple[int, ...] = ()
     capability: str | None = None
     hook: bool = False
+    file: bool = False
 
 
 _ACT = ("incidents",)
@@ -71,6 +73,7 @@ _SUMMARIES = {
     "drop": ("End all attempts, by a named person", _ACT),
     "close": ("Close the incident on our side", _ACT),
     "acknowledge": ("Silence the notices of the incident; attempts go on", _ACT),
+    "report": ("Note where the report was filed", _ACT),
 }
 
 ROUTES: tuple[Route, ...] = (
@@ -121,6 +124,16 @@ ROUTES: tuple[Route, ...] = (
           capability="certificates"),
     Route("GET", "/v1/certificates/<plain:certificate_id>", certificates.show, "Show a certificate", ("sites",),
           answer=answers.CertificateShown, errors=(404,)),
+    Route("POST", "/v1/site-imports", site_imports.take, "Hand over a portfolio of sites as one CSV file", ("sites",),
+          query=ImportQuery, answer=answers.SiteImportShown, statuses=(202,), errors=(400, 408, 409, 411, 413, 415),
+          capability="bulk", file=True),
+    Route("GET", "/v1/site-imports", site_imports.list_imports, "List imports, newest first", ("sites",),
+          query=Page, answer=answers.SiteImportList),
+    Route("GET", "/v1/site-imports/<number:import_id>", site_imports.show_import, "Show one import", ("sites",),
+          answer=answers.SiteImportShown, errors=(404,)),
+    Route("POST", "/callbacks/site-imports/<plain:secret>", site_imports.call_back,
+          "Say that an upload was worked (for providers)", answer=answers.CallbackTaken, statuses=(202,),
+          errors=(400, 404, 411, 413), hook=True),
     Route("GET", "/v1/platform", platform.get_platform, "Show the platform", ("platform",),
           answer=answers.PlatformShown),
     Route("PUT", "/v1/platform", platform.put_platform, "Change the platform", ("platform",), PlatformBody,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, select, tuple_, update
+from sqlalchemy import Row, Select, and_, func, select, text, tuple_, update
 from sqlalchemy.orm import Session
 
 from shared.store.models import Audit, Incident, IncidentLeg, Leg, Notice, ProviderAccount, Timeline
@@ -34,6 +34,8 @@ class IncidentFilter:
     statuses: Sequence[str] = ()
     site_ref: str | None = None
     since: datetime | None = None
+    # Closed, and nobody filed a report.
+    unreported: bool = False
     before: tuple[datetime, str] | None = None
     limit: int = 50
 
@@ -83,6 +85,8 @@ def incidents(session: Session, platform_id: str, wanted: IncidentFilter) -> Seq
         query = query.where(Incident.site_ref == wanted.site_ref)
     if wanted.since is not None:
         query = query.where(Incident.received_at >= wanted.since)
+    if wanted.unreported:
+        query = query.where(text("incident.status = 'closed' AND incident.report_url IS NULL"))
     if wanted.before is not None:
         query = query.where(tuple_(Incident.received_at, Incident.id) < wanted.before)
     return session.execute(query).all()

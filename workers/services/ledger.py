@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
@@ -173,6 +174,9 @@ class Ledger:
                 return False
             self._effects(incident).add(effect)
         at = occurred_at or self.now
+        report = self._report_url(incident, leg)
+        if report is not None and event == Status.CLOSED.value:
+            detail = {**(detail or {}), "report_url": report}
         self.session.add(
             Timeline(
                 incident_id=incident.id,
@@ -187,8 +191,16 @@ class Ledger:
                 recorded_at=self.now,
             )
         )
-        self._write_back(incident, event, entry, leg, at, urgent=urgent or worse, worse=worse)
+        self._write_back(incident, event, entry, leg, at, report, urgent=urgent or worse, worse=worse)
         return True
+
+    def _report_url(self, incident: Incident, leg: Leg | None) -> str | None:
+        """Where the report was filed; else, of a closed incident, where the provider's own stands (`{id}`: its id)."""
+        if incident.report_url is not None or incident.status != Status.CLOSED.value or incident.account_id is None:
+            return incident.report_url
+        template = self.account(incident.account_id).options.get("report_url_template")
+        alarm_id = self._provider_alarm_id(incident, leg) if template else None
+        return str(template).replace("{id}", quote(alarm_id, safe="")) if alarm_id else None
 
     def _write_back(
         self,
@@ -197,6 +209,7 @@ class Ledger:
         entry: str,
         leg: Leg | None,
         at: datetime,
+        report: str | None,
         *,
         urgent: bool,
         worse: bool,
@@ -225,6 +238,8 @@ class Ledger:
             body["eta"] = incident.eta_at.isoformat()
         if incident.after_authorities:
             body["after_authorities"] = True
+        if report is not None:
+            body["report_url"] = report
         self.send(
             Outbox(
                 lane=Lane.OUTGOING.value,

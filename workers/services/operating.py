@@ -164,6 +164,15 @@ def acknowledge(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     book.tell(incident, "acknowledged_by_operator", f"Acknowledged by {by}", source="operator")
 
 
+def report(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
+    """Note where the report of what happened was filed; a later one takes its place."""
+    incident = _incident(book, row)
+    by = _named(book, incident, body, "report")
+    incident.report_url, incident.reported_by, incident.reported_at = str(body["url"]), by, book.now
+    detail = {"report_url": incident.report_url}
+    book.tell(incident, "report_filed", f"Report filed by {by}", source="operator", detail=detail)
+
+
 def _incident(book: Ledger, row: Inbox) -> Incident:
     assert row.incident_id is not None
     return book.incident(row.incident_id)
@@ -183,4 +192,5 @@ ACTIONS: dict[str, Callable[[Ledger, Inbox, dict[str, Any]], None]] = {
     "drop": drop,
     "close": close,
     "acknowledge": acknowledge,
+    "report": report,
 }
