@@ -130,7 +130,7 @@ def _posted(value: Any, who: Principal) -> Alarm:
 def _content(value: dict[str, Any]) -> bytes:
     """What makes two alarms the same: all but the event id, and the PINs, which could be guessed from a digest."""
     content = {key: item for key, item in value.items() if key != "event_id"}
-    if "person" in content:
+    if content.get("person"):
         content["person"] = _without_pin(content["person"])
     if content.get("people"):
         content["people"] = [_without_pin(one) for one in content["people"]]

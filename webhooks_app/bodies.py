@@ -164,7 +164,7 @@ class EventBody(Body):
     device: DeviceBody | None = None
     occurred_at: Moment | None = None
     event_id: Ref | None = None
-    media: list[MediaBody] = Field(default_factory=list, max_length=20)
+    media: list[MediaBody] | None = Field(default=None, max_length=20)
 
     @model_validator(mode="after")
     def _something(self) -> Self:

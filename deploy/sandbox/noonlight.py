@@ -120,7 +120,7 @@ class Noonlight(Service[NoonlightOptions]):
     # Alarms.
 
     def _create(self, request: Request) -> Answer:
-        body = self._valid(formats.ALARM, request)
+        body = self._valid(formats.FLAT_ALARM if self.options.flat_workflow else formats.ALARM, request)
         with self.lock:
             owner = body.get("owner_id") or str(uuid.uuid4())
             alarm = Alarm(secrets.token_hex(12), owner, self.now_text(), body)

@@ -33,16 +33,16 @@ def _location(value: Any, path: str) -> Iterator[str]:
 
 
 _WORKFLOW = record({"id": text()})
-ALARM = record(
-    {"name": text(), "phone": _PHONE, "location": _location},
-    {
-        "pin": _PIN,
-        "services": record({}, dict.fromkeys(("police", "fire", "medical", "other"), boolean)),
-        "instructions": record({"entry": text()}),
-        "owner_id": text(),
-        "workflow": _WORKFLOW,
-    },
-)
+_NEEDED = {"name": text(), "phone": _PHONE, "location": _location}
+_OPTIONAL = {
+    "pin": _PIN,
+    "services": record({}, dict.fromkeys(("police", "fire", "medical", "other"), boolean)),
+    "instructions": record({"entry": text()}),
+    "owner_id": text(),
+}
+ALARM = record(_NEEDED, {**_OPTIONAL, "workflow": _WORKFLOW})
+# The shape that another public client sends.
+FLAT_ALARM = record(_NEEDED, {**_OPTIONAL, "workflow_id": text()})
 CANCEL = record({"status": one_of("CANCELED")}, {"pin": _PIN})
 LOCATION_UPDATE = record({"coordinates": COORDINATES})
 PEOPLE = array(record({"name": text(), "phone": _PHONE}, {"pin": _PIN}))

@@ -1,10 +1,12 @@
-"""The operator's system: takes write-backs and escalations, verifies their Standard Webhooks signatures.
+"""The operator's system: takes write-backs and escalations, verifies their signatures, says where its people are.
 
 `GET /_writebacks?incident_ref=` and `GET /_escalations?incident_ref=` show what came, once per `webhook-id`.
+`POST /_location {"incident_ref": r, "position": p}` sets what `GET /locations/{r}` answers; null: 404, none yet.
 """
 
 from __future__ import annotations
 
+import hmac
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,21 +59,25 @@ class Platform(Service[PlatformOptions]):
         super().__init__(config.port, PlatformOptions())
         self.writeback_url = f"{self.url}/writebacks"
         self.escalation_url = f"{self.url}/escalation"
+        self.location_source_url = f"{self.url}/locations/{{incident_ref}}"
         self.forget()
         self._control_routes += (
             Route("GET", "/_writebacks", lambda request: self._show(self._writebacks, request)),
             Route("GET", "/_escalations", lambda request: self._show(self._escalations, request)),
+            Route("POST", "/_location", self._set_location),
         )
 
     def routes(self) -> tuple[Route, ...]:
         return (
             Route("POST", "/writebacks", lambda request: self._receive(self._writebacks, request)),
             Route("POST", "/escalation", lambda request: self._receive(self._escalations, request)),
+            Route("GET", "/locations/{}", self._locate),
         )
 
     def forget(self) -> None:
         self._writebacks = Mailbox(self.config.writeback_secret)
         self._escalations = Mailbox(self.config.escalation_secret)
+        self._positions: dict[str, Any] = {}
 
     def state(self) -> dict[str, Any]:
         return {"writebacks": self._writebacks.as_json(None), "escalations": self._escalations.as_json(None)}
@@ -89,6 +95,22 @@ class Platform(Service[PlatformOptions]):
         with self.lock:
             mailbox.take(message_id, item)
         return Answer(200, {"status": "received"})
+
+    def _set_location(self, request: Request) -> Answer:
+        wanted = request.json()
+        with self.lock:
+            self._positions[wanted["incident_ref"]] = wanted["position"]
+        return Answer(200, {"status": "set"})
+
+    def _locate(self, request: Request, incident_ref: str) -> Answer:
+        given = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(given, f"Bearer {self.config.location_token}".encode()):
+            raise RefusedError(self.error(401, "wrong token"))
+        with self.lock:
+            position = self._positions.get(incident_ref)
+        if position is None:
+            raise RefusedError(self.error(404, "no position yet"))
+        return Answer(200, position)
 
     def _show(self, mailbox: Mailbox, request: Request) -> Answer:
         with self.lock:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.alarm import Coordinates, Device, Signal
+from shared.domain.alarm import Coordinates, Device, Person, Signal
 from shared.domain.kinds import Kind
 from shared.domain.outcome import Accepted, Outcome, Permanent, Temporary, Unknown
 from tests.contract.rig import Rig
@@ -128,3 +128,93 @@ def test_event_is_permanent_when_no_word_fits(noonlight: Rig, device: Device | N
     """Nothing is sent rather than something near."""
     outcome = event(noonlight, trigger=True, device=device, kind=Kind.CO)
     assert outcome == Permanent("no word for co")
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_workflow_is_taken_in_the_agreed_shape_only(noonlight: Rig, flat: bool) -> None:
+    """Two public clients disagree; the account's option says which it is."""
+    noonlight.control(flat_workflow=flat)
+    agreed = {"workflow": "w-1", "workflow_style": "flat" if flat else "object"}
+    other = {"workflow": "w-1", "workflow_style": "object" if flat else "flat"}
+    noonlight.account = replace(noonlight.account, options=other)
+    assert isinstance(noonlight.create(), Permanent)
+    noonlight.account = replace(noonlight.account, options=agreed)
+    noonlight.created()
+    assert last_body(noonlight).get("workflow_id" if flat else "workflow") == ("w-1" if flat else {"id": "w-1"})
+
+
+def test_token_is_never_shown_to_the_other_environments_host(noonlight: Rig) -> None:
+    """However the row came to name it: nothing is sent."""
+    account = replace(noonlight.account, base_url="https://api.noonlight.com", environment="staging")
+    outcome = noonlight.provider.dispatch.create(noonlight.call(), account, noonlight.request)
+    assert outcome == Temporary("the sandbox host belongs to environment staging, and only it")
+
+
+def test_position_is_sent_as_documented(noonlight: Rig) -> None:
+    """Coordinates in their wrapper; refused for an alarm at an address."""
+    locations = noonlight.provider.locations
+    assert locations is not None
+    point = Coordinates(32.3418, -86.1409, 5)
+    static = locations.send_location(noonlight.call(), noonlight.account, noonlight.created(), point)
+    assert isinstance(static, Permanent)
+    noonlight.request = replace(noonlight.request, site=None, coordinates=Coordinates(38.6, -90.2, 5))
+    outcome = locations.send_location(noonlight.call(), noonlight.account, noonlight.created(), point)
+    assert isinstance(outcome, Accepted)
+    body = last_body(noonlight, "/dispatch/v1/alarms/*/locations")
+    assert body == {"coordinates": {"lat": 32.3418, "lng": -86.1409, "accuracy": 5}}
+
+
+def test_people_are_sent_as_documented_and_once(noonlight: Rig) -> None:
+    """An array; a second call is refused for good."""
+    people = noonlight.provider.people
+    assert people is not None
+    alarm = noonlight.created()
+    household = [Person("Sue Smith", "14445550003"), Person("Sam Smith", "+1 555 444 0002", "0042")]
+    first = people.send_people(noonlight.call(), noonlight.account, alarm, household)
+    second = people.send_people(noonlight.call(), noonlight.account, alarm, household)
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Permanent)
+    assert last_body(noonlight, "/dispatch/v1/alarms/*/people") == [
+        {"name": "Sue Smith", "phone": "14445550003"},
+        {"name": "Sam Smith", "phone": "15554440002", "pin": "0042"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "body"),
+    [
+        ({}, {"name": "John Smith", "phone": "15554440003", "pin": "1234", "height": 180, "dob": "1980-02-29"}),
+        ({"person_update": "changes"}, {"height": 180, "dob": "1980-02-29"}),
+        ({"person_update": "changes", "person_keys": {"height": "height_cm"}}, {"height_cm": 180, "dob": "1980-02-29"}),
+    ],
+)
+def test_person_is_updated_as_the_owner(noonlight: Rig, options: dict[str, Any], body: dict[str, Any]) -> None:
+    """PUT by the id that the create carried; names of fields are an option, since they are not public."""
+    update = noonlight.provider.person
+    assert update is not None
+    account = replace(noonlight.account, options=options)
+    told = {"height": 180, "date_of_birth": "1980-02-29"}
+    alarm, person = noonlight.created(), noonlight.request.person
+    outcome = update.update_person(noonlight.call(), account, alarm, noonlight.request.incident_id, person, told)
+    assert isinstance(outcome, Accepted)
+    assert last_body(noonlight, "/dispatch/v1/alarms/*/people/*") == body
+    assert isinstance(update.update_person(noonlight.call(), account, alarm, "other", person, told), Permanent)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (("door", "opened"), ("contact", "open")),
+        (("Motion Sensor", "Detected"), ("motion", "detected")),
+        (("smoke", "cleared"), ("smoke", "clear")),
+        (("leak", "detected"), ("water_leak", "detected")),
+        (("network", "disconnected"), ("network_connection", "lost")),
+        (("camera", "person seen"), ("camera", "unknown")),
+        (("lock", "door_open"), ("lock", "door_open")),
+    ],
+)
+def test_device_is_said_in_the_words_that_exist(noonlight: Rig, given: tuple[str, str], sent: tuple[str, str]) -> None:
+    """The sandbox checks attribute and value as a public client does."""
+    assert isinstance(event(noonlight, trigger=False, device=Device(*given)), Accepted)
+    (said,) = last_body(noonlight, "/dispatch/v1/alarms/*/events")
+    assert (said["meta"]["attribute"], said["meta"]["value"]) == sent

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from shared.domain import context, retry
 from shared.domain.alarm import DispatchRequest, Signal
 from shared.domain.kinds import Kind
+from shared.domain.lanes import Lane
 from shared.domain.lifecycle import Status, ended
 from shared.domain.outcome import Accepted, Outcome, Permanent, Unknown
 from shared.providers import registry
@@ -26,6 +27,7 @@ from workers.services.ledger import Ledger
 from workers.services.requests import build, device_value
 
 WAIT_FOR_LEG_S = 1.0
+WAIT_FOR_ELDER_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Message:
     leg_id: int
     account: Account
     provider_alarm_id: str
+    attempt_id: int
     operator: bool
     text: str = field(repr=False, default="")
     signals: Sequence[Signal] = field(repr=False, default=())
@@ -46,12 +49,11 @@ def inform(deps: Deps, lease: Lease) -> None:
     def load(session: Session) -> Message | None:
         return _load(Ledger(session, deps), lease)
 
-    message = deps.record(load)
-    if message is None or not calling.may_start(deps, lease):
+    message = deps.record(load) if calling.may_start(deps, lease) else None
+    if message is None:
         return
-    attempt_id = deps.record(lambda session: _begin(session, lease, message.leg_id))
     outcome = _call(deps, lease, message)
-    book = deps.record(lambda session: _settle(session, deps, lease, message, outcome, attempt_id))
+    book = deps.record(lambda session: _settle(session, deps, lease, message, outcome))
     for what in book.rings():
         deps.ringer.ring(what)
 
@@ -73,19 +75,47 @@ def _load(book: Ledger, lease: Lease) -> Message | None:
     request = build(book, incident, possible_double=leg.possible_double)
     signals: list[Signal] = []
     if events is not None and lease.kind == "event":
+        others = _others(book, owned, leg)
+        if others and _place(others[0]) < _place(owned):
+            release(owned, book.now, book.in_seconds(WAIT_FOR_ELDER_S))
+            return None
         # A leg that was replaced meanwhile still gets its own trigger, and no news.
-        signals = _signals(book, owned, request, events.batch if leg.outcome == "accepted" else 0)
+        signals = _signals(book, owned, request, others, events.batch if leg.outcome == "accepted" else 0)
+    owned.attempts += 1
     return Message(
         leg_id=leg.id,
         account=account,
         provider_alarm_id=leg.provider_alarm_id,
+        attempt_id=calling.begin_attempt(book.session, lease, leg.id),
         operator=bool(body.get("operator")),
         text="" if signals else _text(body, book.box.open(row.sealed) or {}, request),
         signals=signals,
     )
 
 
-def _signals(book: Ledger, row: Outbox, request: DispatchRequest, most: int) -> list[Signal]:
+def _others(book: Ledger, row: Outbox, leg: Leg) -> Sequence[Outbox]:
+    """The other events that wait for the same alarm, the trigger first. One row leads; the rest wait for it."""
+    found = book.session.scalars(
+        select(Outbox)
+        .where(
+            Outbox.incident_id == row.incident_id,
+            Outbox.kind == "event",
+            Outbox.state == "pending",
+            Outbox.leg_id.is_(None) | (Outbox.leg_id == leg.id),
+            Outbox.id != row.id,
+        )
+        .order_by(Outbox.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    return sorted(found, key=_place)
+
+
+def _place(row: Outbox) -> tuple[bool, int]:
+    return not (row.body or {}).get("trigger"), row.id
+
+
+def _signals(book: Ledger, row: Outbox, request: DispatchRequest, others: Sequence[Outbox], most: int) -> list[Signal]:
     """What this row says, and with it what waits for the same alarm: one call, oldest first.
 
     The other rows end here, in the transaction that takes their content over, so that nothing is said twice or lost.
@@ -93,21 +123,8 @@ def _signals(book: Ledger, row: Outbox, request: DispatchRequest, most: int) -> 
     kept: Any = book.box.open(row.sealed) or []
     said: list[dict[str, Any]] = [kept] if isinstance(kept, dict) else kept
     trigger = bool((row.body or {}).get("trigger"))
-    waiting = book.session.scalars(
-        select(Outbox)
-        .where(
-            Outbox.incident_id == row.incident_id,
-            Outbox.kind == "event",
-            Outbox.state == "pending",
-            Outbox.lease_until.is_(None),
-            Outbox.attempts == 0,
-            Outbox.sealed.is_not(None),
-            Outbox.id != row.id,
-        )
-        .order_by(Outbox.id)
-        .limit(max(0, most - len(said) - trigger))
-        .with_for_update(skip_locked=True)
-    ).all()
+    waiting = [other for other in others if other.attempts == 0 and other.sealed is not None]
+    waiting = waiting[: max(0, most - len(said) - trigger)]
     for other in waiting:
         said.append(book.box.open(other.sealed))
         finish(other, book.now, "void", f"sent with row {row.id}")
@@ -126,8 +143,10 @@ def _trigger(book: Ledger, row: Outbox, request: DispatchRequest) -> Signal:
 
 def _further(said: dict[str, Any], request: DispatchRequest) -> Signal:
     at = said.get("occurred_at") or said.get("received_at")
+    # A picture alone is no second fire.
+    silent = Kind.OTHER if said.get("media") and not said.get("device") else request.kind
     return Signal(
-        kind=Kind(said.get("kind") or request.kind),
+        kind=Kind(said.get("kind") or silent),
         occurred_at=datetime.fromisoformat(at) if at else request.occurred_at,
         trigger=False,
         device=device_value(said.get("device")),
@@ -155,14 +174,6 @@ def _text(body: dict[str, Any], further: dict[str, Any], request: DispatchReques
     return "\n".join(said) or "FURTHER SIGNAL"
 
 
-def _begin(session: Session, lease: Lease, leg_id: int) -> int | None:
-    row = fenced(session, lease)
-    if row is None:
-        return None
-    row.attempts += 1
-    return calling.begin_attempt(session, lease, leg_id)
-
-
 def _call(deps: Deps, lease: Lease, message: Message) -> Outcome:
     provider = registry.get(message.account.provider)
     call = calling.frame(deps, lease)
@@ -171,15 +182,13 @@ def _call(deps: Deps, lease: Lease, message: Message) -> Outcome:
     return noting.send(deps, lease, call, message.account, message.leg_id, message.provider_alarm_id, message.text)
 
 
-def _settle(
-    session: Session, deps: Deps, lease: Lease, message: Message, outcome: Outcome, attempt_id: int | None
-) -> Ledger:
+def _settle(session: Session, deps: Deps, lease: Lease, message: Message, outcome: Outcome) -> Ledger:
     book = Ledger(session, deps)
     incident_id = session.get_one(Outbox, lease.id).incident_id
     assert incident_id is not None
     incident = book.incident(incident_id)
     row = fenced(session, lease)
-    calling.end_attempt(session, attempt_id, outcome, late=row is None)
+    calling.end_attempt(session, message.attempt_id, outcome, late=row is None)
     if row is None:
         return book
     delay = None
@@ -196,7 +205,26 @@ def _settle(
         _tell_operator(book, incident, leg, outcome)
     elif message.signals:
         _tell_unsaid(book, incident, leg, message, outcome)
+        _wake_others(book, incident)
     return book
+
+
+def _wake_others(book: Ledger, incident: Incident) -> None:
+    """What waited for this row."""
+    woken = book.session.execute(
+        update(Outbox)
+        .where(
+            Outbox.incident_id == incident.id,
+            Outbox.kind == "event",
+            Outbox.state == "pending",
+            Outbox.lease_until.is_(None),
+        )
+        .values(next_attempt_at=book.now)
+        .returning(Outbox.id)
+        .execution_options(synchronize_session=False)
+    )
+    if woken.first() is not None:
+        book.ring(Lane.OUTGOING)
 
 
 def _tell_unsaid(book: Ledger, incident: Incident, leg: Leg, message: Message, outcome: Outcome) -> None:
