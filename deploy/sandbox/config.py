@@ -42,6 +42,8 @@ class NoonlightOptions(Options):
 
     cancel_echo: bool = False
     """Whether a cancel through the API also sends `alarm.status.canceled`."""
+    flat_workflow: bool = False
+    """Whether a create names its workflow as `workflow_id`, not as `workflow: {id}`; two public clients disagree."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class AuraConfig:
 
 @dataclass(frozen=True)
 class PlatformConfig:
-    """The operator's system: one Standard Webhooks secret (`whsec_...`) for each of its two addresses."""
+    """The operator's system: a Standard Webhooks secret (`whsec_...`) for each of two addresses, and a bearer token."""
 
     port: int = 0
     writeback_secret: str = field(default_factory=_standard_webhooks_secret)
@@ -118,6 +120,7 @@ class PlatformConfig:
 
 @dataclass(frozen=True)
 class SandboxConfig:
+    location_token: str = field(default_factory=_token)
     """All three."""
 
     noonlight: NoonlightConfig = field(default_factory=NoonlightConfig)
