@@ -13,7 +13,16 @@ from sqlalchemy.orm import Session
 from shared.store.inbox import TRIES_IN_A_BATCH, Taken, hold_rows, lease_batch
 from shared.store.models import Inbox, IncidentLeg, Leg
 from workers.deps import Deps
-from workers.services import cancelling, following, legs, operating, receiving
+from workers.services import (
+    cancelling,
+    describing,
+    following,
+    introducing,
+    legs,
+    locating,
+    operating,
+    receiving,
+)
 from workers.services.ledger import Ledger
 
 log = structlog.get_logger(__name__)
@@ -22,6 +31,11 @@ AGAIN_IN_S = 1.0
 # Deadlocks and busy locks pass; with the database away for longer the lease runs out.
 WORK_PATIENCE_S = 2.0
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+ACTIONS = operating.ACTIONS | {
+    "locations": locating.pushed,
+    "people": introducing.added,
+    "person": describing.told,
+}
 
 
 def work_batch(deps: Deps) -> int:
@@ -31,11 +45,6 @@ def work_batch(deps: Deps) -> int:
     together = [one for one in taken if one.attempts <= TRIES_IN_A_BATCH]
     alone = [one for one in taken if one.attempts > TRIES_IN_A_BATCH]
     if together:
-ACTIONS = operating.ACTIONS | {
-    "locations": locating.pushed,
-    "people": introducing.added,
-    "person": describing.told,
-}
         try:
             _work(deps, together)
         except DATABASE_AWAY:
