@@ -19,6 +19,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "accounts.probe": _entry("accounts.probe", Lane.PERIODIC, TICK_S),
     "location.poll": _entry("location.poll", Lane.PERIODIC, TICK_S),
     "status.poll": _entry("status.poll", Lane.PERIODIC, TICK_S),
+    "webhooks.check": _entry("webhooks.check", Lane.PERIODIC, 3_600.0),
     "sites.reconcile": _entry("sites.reconcile", Lane.PERIODIC, TICK_S),
     **{
         f"sweep {lane.value}": _entry(DRAIN_TASK[lane], lane, SWEEP_S)

@@ -36,10 +36,11 @@ def _parser() -> argparse.ArgumentParser:
         platforms,
         sites,
         up,
+        webhook,
     )
 
     parser = argparse.ArgumentParser(prog="tocsin", description=__doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for part in (up, demo, migrating, platforms, accounts, keys, incidents, notices, sites, inbox, outbox):
+    for part in (up, demo, migrating, platforms, accounts, webhook, keys, incidents, notices, sites, inbox, outbox):
         part.add(commands)
     return parser

@@ -180,6 +180,21 @@ class Webhooks(Protocol):
         """One stored event in our words. Never raises for an unknown word."""
 
 
+class WebhookRegistration(Protocol):
+    """Telling the provider where to deliver. `replaces` says what a registration takes the place of."""
+
+    replaces: str
+
+    def problems(self, account: Account, url: str) -> Sequence[str]:
+        """Reasons for which the address cannot be registered; empty when it can. No I/O."""
+
+    def register(self, call: Call, account: Account, url: str) -> Outcome:
+        """Have events delivered to `url`, with the account's first webhook secret. Repeating it is safe."""
+
+    def registered(self, call: Call, account: Account) -> str:
+        """The address that is registered now. Raises ReadFailed: Permanent where it cannot be read back."""
+
+
 class Notes(Protocol):
     """Text from the operator to whoever responds."""
 
@@ -323,23 +338,24 @@ class Provider:
     """A provider by its capabilities. `cannot` names, per missing capability, why it answers 409.
 
     `check_account` gives the problems of host, environment and credentials; empty when the account can be used.
+    `cadence` says how often an open alarm of an account is asked for.
     """
 
     name: str
     dispatch: Dispatches
     webhooks: Webhooks
+    cadence: Callable[[Account], Cadence]
     lookup: SiteLookup | None = None
+    registration: WebhookRegistration | None = None
     notes: Notes | None = None
-    `cadence` says how often an open alarm of an account is asked for.
+    note_stream: NoteStream | None = None
     events: Events | None = None
     locations: Locations | None = None
     people: People | None = None
     person: PersonUpdates | None = None
     certificates: Certificates | None = None
-    cadence: Callable[[Account], Cadence]
     sites: Sites | None = None
     probe: Probe | None = None
-    note_stream: NoteStream | None = None
     specimens: Specimens | None = None
     needs_site: bool = False
     cannot: Mapping[str, str] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.store.models import Job
 from workers.deps import Deps
-from workers.services import attending, polling, probing, tending_sites, watching
+from workers.services import attending, hooking, polling, probing, tending_sites, watching
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +21,7 @@ JOBS: dict[str, tuple[float, Callable[[Deps], None]]] = {
     "accounts.probe": (5.0, probing.begin),
     "location.poll": (2.0, polling.begin),
     "status.poll": (2.0, watching.begin),
+    "webhooks.check": (86_400.0, hooking.begin),
     "sites.reconcile": (5.0, tending_sites.tend),
 }
 

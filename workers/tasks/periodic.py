@@ -45,3 +45,9 @@ def reconcile_sites() -> None:
 def poll_statuses() -> None:
     """See which open alarms are to be asked for."""
     jobs.work_due(parts(), only="status.poll")
+
+
+@app.task(name="webhooks.check")
+def check_webhooks() -> None:
+    """See that what the providers have registered is still ours."""
+    jobs.work_due(parts(), only="webhooks.check")

@@ -28,6 +28,8 @@ def upgrade() -> None:
         "provider_account", sa.Column("unheard_steps", sa.Integer(), server_default=sa.text("0"), nullable=False)
     )
     op.add_column("provider_account", sa.Column("unheard_at", _MOMENT, nullable=True))
+    op.add_column("provider_account", sa.Column("registered_hook", sa.LargeBinary(), nullable=True))
+    op.add_column("provider_account", sa.Column("registered_hook_at", _MOMENT, nullable=True))
     op.add_column("incident", sa.Column("report_url", sa.String(), nullable=True))
     op.add_column("incident", sa.Column("reported_by", sa.String(), nullable=True))
     op.add_column("incident", sa.Column("reported_at", _MOMENT, nullable=True))
@@ -58,7 +60,7 @@ def downgrade() -> None:
     op.drop_index("ix_incident_unreported", table_name="incident")
     for name in ("reported_at", "reported_by", "report_url"):
         op.drop_column("incident", name)
-    for name in ("unheard_at", "unheard_steps", "polled_steps", "poll_at"):
+    for name in ("registered_hook_at", "registered_hook", "unheard_at", "unheard_steps", "polled_steps", "poll_at"):
         op.drop_column("provider_account", name)
     op.drop_index("ix_dispatch_poll", table_name="dispatch")
     op.drop_column("dispatch", "poll_at")

@@ -12,6 +12,7 @@ from shared.providers.aura.notes import Notebook
 from shared.providers.aura.paths import DEFAULTS
 from shared.providers.aura.probing import Prober
 from shared.providers.aura.rehearsed import Rehearsed
+from shared.providers.aura.registration import Registrar
 from shared.providers.aura.sites import Directory
 from shared.providers.aura.webhook import Hook
 from shared.providers.base import Account, Provider
@@ -33,13 +34,13 @@ _OPTIONS: dict[str, Rule] = {
     "page_size": at_least(1),
     "webhook_header": TEXT,
     "webhook_scheme": (lambda v: isinstance(v, str), "a text"),
-}
-
     **FOLLOWING,
-
+}
 # Staging callouts send no webhooks and never close by themselves; "every 5 to 20 s while active" is the older guidance
 # (Update callout location).
 _CADENCE = Cadence(every_s=20.0, hooked_s=60.0, later_s=300.0, later_after_s=7_200.0, told_after_s=86_400.0)
+
+
 def check_account(account: Account) -> Sequence[str]:
     """Problems of host, environment, credentials and options. No production host is documented, so none is required."""
     problems = base_url_problems(account.base_url) + option_problems(account.options, _OPTIONS)
@@ -58,22 +59,23 @@ def _are_paths(paths: dict[str, Any]) -> bool:
     return all(name in DEFAULTS and isinstance(path, str) and path.startswith("/") for name, path in paths.items())
 
 
-_client = Client()
-
 def cadence(account: Account) -> Cadence:
     """How often open callouts are asked for."""
     return tuned(_CADENCE, account.options)
 
 
-PROVIDER = Provider(
+_client = Client()
 _notebook = Notebook()
+
+PROVIDER = Provider(
     name="aura",
     dispatch=_client,
     webhooks=Hook(),
+    cadence=cadence,
     lookup=_client,
     notes=_notebook,
     note_stream=_notebook,
-    cadence=cadence,
+    registration=Registrar(),
     sites=Directory(),
     probe=Prober(),
     specimens=Rehearsed(),

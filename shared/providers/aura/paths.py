@@ -16,6 +16,7 @@ DEFAULTS: dict[str, str] = {
     "active": f"{_PREFIX}/callouts/activeCallouts",
     "cancel": f"{_PREFIX}/callouts/{{id}}/cancel",
     "events": f"{_PREFIX}/callouts/{{id}}/events",
+    "notifier": f"{_PREFIX}/notifiers/webhooks",
     "sites": f"{_PREFIX}/predefinedLocations",
     "site": f"{_PREFIX}/predefinedLocations/{{id}}",
 }

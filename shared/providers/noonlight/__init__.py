@@ -81,6 +81,7 @@ PROVIDER = Provider(
     specimens=Rehearsed(),
     cannot={
         "notes": "Noonlight takes no text after the alarm was created",
+        "registration": "Noonlight takes the address of a webhook in its developer portal only",
         "note_stream": "Noonlight shows no texts of its dispatchers",
         "sites": "Noonlight keeps no directory of sites; the address travels with each alarm",
         "lookup": "Noonlight cannot list alarms",

@@ -12,7 +12,7 @@ from shared.store.models.base import Base, BigId, Moment, Stamped
 
 
 class Outbox(Base):
-    """One call to make. `kind`: create, cancel, site, note, event, read, watch, stream, writeback, notice, escalation.
+    """One call to make. `kind` names its handler in workers/engine.py.
 
     `destination` is what a hung peer can hold up: `account:<id>`, `platform:<id>` or `escalation:<id>`.
     `state`: pending, done, dead (escalated, replayable), void (no longer wanted).

@@ -63,6 +63,9 @@ class ProviderAccount(Base):
     token: Mapped[bytes | None] = mapped_column(LargeBinary)
     token_renew_at: Mapped[Moment | None]
     webhook_seen_at: Mapped[Moment | None]
+    # Sealed: the address and the secret that we last registered at the provider.
+    registered_hook: Mapped[bytes | None] = mapped_column(LargeBinary)
+    registered_hook_at: Mapped[Moment | None]
     # Not before this moment are its active alarms listed again.
     poll_at: Mapped[Moment | None]
     # Steps that polling found and no webhook had told: of all time, and in a row up to `unheard_at`.
