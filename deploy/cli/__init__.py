@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     from deploy.cli import (  # the parts are loaded for the command only, not for whoever imports one of them
         accounts,
         demo,
+        golive,
         inbox,
         incidents,
         keys,
@@ -41,6 +42,6 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog="tocsin", description=__doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for part in (up, demo, migrating, platforms, accounts, webhook, keys, incidents, notices, sites, inbox, outbox):
+    for part in (up, demo, golive, migrating, platforms, accounts, webhook, keys, incidents, notices, sites, inbox, outbox):
         part.add(commands)
     return parser
