@@ -25,6 +25,17 @@ class Box:
         """Encrypt a JSON value."""
         return self._fernet.encrypt(json.dumps(value, separators=(",", ":")).encode())
 
+    def seal_bytes(self, content: bytes) -> bytes:
+        """Encrypt a file as it is."""
+        return self._fernet.encrypt(content)
+
+    def open_bytes(self, sealed: bytes) -> bytes:
+        """Decrypt what `seal_bytes` made. Raises CannotOpen."""
+        try:
+            return self._fernet.decrypt(bytes(sealed))
+        except InvalidToken:
+            raise CannotOpen("no configured encryption key opens this file") from None
+
     def open(self, sealed: bytes | None) -> Any:
         """Decrypt what `seal` made; None stays None. Raises CannotOpen."""
         if sealed is None:

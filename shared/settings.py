@@ -79,6 +79,13 @@ class Settings(BaseSettings):
     listing_s: float = Field(default=1800.0, gt=0)
     listing_idle_s: float = Field(default=30.0, gt=0)
 
+    # A portfolio of sites as one file: its size, by how much it may be smaller than the last one, how long its upload
+    # may take, and for how long the provider's call back is waited for.
+    max_import_bytes: int = Field(default=50_000_000, ge=1024)
+    import_fall_share: float = Field(default=0.1, ge=0, le=1)
+    upload_s: float = Field(default=120.0, gt=0)
+    import_callback_s: float = Field(default=1800.0, gt=0)
+
     log_level: str = "INFO"
 
     @field_validator("encryption_keys", "aura_webhook_secrets", "noonlight_webhook_secrets", mode="before")

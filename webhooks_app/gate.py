@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from flask import Flask
 
 BODY_S = 10.0
+# Whole files come here only, and may take longer.
+FILES = "/v1/site-imports"
+FILE_S = 120.0
 THREADS = 16
 
 Answered = tuple[int, list[tuple[str, str]], bytes]
@@ -33,7 +36,8 @@ class Gate:
     def __init__(self, app: Flask, *, body_s: float = BODY_S, threads: int = THREADS) -> None:
         """`body_s` bounds the wait for a body in seconds."""
         self._app = app
-        self._limit = int(app.extensions["tocsin"].settings.max_body_bytes)
+        settings = app.extensions["tocsin"].settings
+        self._limit, self._file_limit = int(settings.max_body_bytes), int(settings.max_import_bytes)
         self._body_s = body_s
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="door")
 
@@ -42,7 +46,7 @@ class Gate:
         body = b""
         if self._wants_body(scope):
             try:
-                body = await asyncio.wait_for(protocol(), self._body_s)
+                body = await asyncio.wait_for(protocol(), FILE_S if scope.path == FILES else self._body_s)
             except TimeoutError:
                 protocol.response_bytes(*_refusal(TOO_SLOW, "The body did not arrive in time."))
                 return
@@ -55,7 +59,8 @@ class Gate:
     def _wants_body(self, scope: Any) -> bool:
         """Only a body with a length that may be read; the door refuses the others unread."""
         length = scope.headers.get("content-length") or ""
-        return length.isascii() and length.isdigit() and len(length) <= 12 and 0 < int(length) <= self._limit
+        limit = self._file_limit if scope.path == FILES else self._limit
+        return length.isascii() and length.isdigit() and len(length) <= 12 and 0 < int(length) <= limit
 
     def _answer(self, scope: Any, body: bytes) -> Answered:
         started: dict[str, Any] = {}

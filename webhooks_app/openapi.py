@@ -25,6 +25,8 @@ _WHAT = {
     "certificate_id": "The id that POST /v1/certificates answered.",
     "notice_id": "The id of a notice.",
     "site_ref": "Your own reference of the site, percent-encoded; any characters but control characters.",
+    "import_id": "The id that POST /v1/site-imports answered.",
+    "secret": "As it stands in the address that the provider was given.",
     "run_id": "The id that POST /v1/site-reconciliations answered.",
     "provider_name": "The name of a provider.",
     "account_id": "The id of a provider account.",
@@ -105,6 +107,10 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["x-scopes"] = list(route.scopes)
     if route.body:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(route.body)}}}
+    elif route.file:
+        csv = {"schema": {"type": "string", "description": "UTF-8; the columns are found by their names."}}
+        form = {"schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}}
+        operation["requestBody"] = {"required": True, "content": {"text/csv": csv, "multipart/form-data": form}}
     elif route.hook:
         anything = {"schema": {"description": "As the provider documents it; read as raw bytes."}}
         operation["requestBody"] = {"required": True, "content": {"application/json": anything}}

@@ -10,11 +10,13 @@ integration, and CALLOUT_EVENTS_CHANGED.
 from __future__ import annotations
 
 import hmac
+import json
 import re
 from dataclasses import replace
 from typing import Any
 
 from deploy.sandbox import aura_formats as formats
+from deploy.sandbox import aura_portfolio as portfolio
 from deploy.sandbox.aura_callouts import Callout
 from deploy.sandbox.aura_notifier import Notifier
 from deploy.sandbox.aura_sites import Sites, id_counter
@@ -52,6 +54,8 @@ class Aura(Service[AuraOptions]):
             Route("GET", f"{sites}/{{}}", self._read_site),
             Route("PUT", f"{sites}/{{}}", self._replace_site),
             Route("DELETE", f"{sites}/{{}}", self._delete_site),
+            Route("POST", "/v1/predefinedlocations/upload", self._upload_portfolio),
+            Route("GET", "/v1/predefinedlocations/download", self._export_portfolio),
             Route("GET", f"{callouts}/activeCallouts", self._active_callouts),
             Route("GET", f"{callouts}/{{}}", self._read_callout),
             Route("GET", f"{callouts}/{{}}/events", self._list_events),
@@ -163,6 +167,32 @@ class Aura(Service[AuraOptions]):
         other = self._sites.by_reference(fields["externalReferenceId"])
         if other is not None and other is not but and not self.options.allow_duplicate_references:
             raise RefusedError(self.error(409, "A predefined location with this externalReferenceId exists"))
+
+    # The portfolio as CSV.
+
+    def _upload_portfolio(self, request: Request) -> Answer:
+        """Taken at once, worked and called back later; nothing of a file with a bad row is taken."""
+        try:
+            parts = portfolio.form(request)
+            callback = parts.get("callbackUrl", b"").decode()
+            if problem := first_problem(formats.deliverable, callback):
+                raise ValueError(f"callbackUrl {problem.removeprefix('data ')}")
+            wanted = portfolio.rows(parts["locations"], parts.get("delimiter", b",").decode())
+        except (ValueError, KeyError) as error:
+            raise RefusedError(self.error(400, f"Upload refused: {error}")) from None
+        portfolio.later(self.options.csv_delay_s, lambda: self._take_portfolio(wanted, callback))
+        return Answer(200, {"message": "File accepted for processing"})
+
+    def _take_portfolio(self, wanted: list[dict[str, str]], callback: str) -> None:
+        with self.lock:
+            counts = portfolio.synchronise(self._sites, wanted, self.now_text())
+        if self.options.csv_callback:
+            body = json.dumps({"message": "success", **counts}).encode()
+            self.emitter.emit(callback, body, {}, "portfolio", "PORTFOLIO_SYNCHRONISED")
+
+    def _export_portfolio(self, request: Request) -> Answer:
+        with self.lock:
+            return Answer(200, portfolio.export(self._sites), {"Content-Type": "text/csv; charset=utf-8"})
 
     # Callouts.
 

@@ -26,6 +26,15 @@ LOCATION = record(
         **dict.fromkeys(_LOCATION_TEXTS, text()),
     },
 )
+PORTFOLIO_ROW = record(
+    {
+        "externalReferenceId": text(),
+        "locationIdentifier": text(),
+        "latitude": decimal_text(-90, 90),
+        "longitude": decimal_text(-180, 180),
+    },
+    dict.fromkeys(_LOCATION_TEXTS, text()),
+)
 CALLOUT = record({}, {"installerIdentifier": text(), "responseTypeId": integer, "calloutClassificationId": integer})
 CANCEL = record({}, {"safeCode": text(r"\d{4}", "must be 4 digits")})
 CALLOUT_EVENT = record({"source": text(), "event": text()})
@@ -58,6 +67,7 @@ def _headers(value: Any, path: str) -> Iterator[str]:
         yield f"{path} must map header names to strings"
 
 
+deliverable = _deliverable
 REGISTRATION = record(
     {"url": _deliverable, "events": array(one_of(*EVENT_STATUS))},
     {"method": one_of("webhook"), "headers": _headers},

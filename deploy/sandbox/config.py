@@ -63,6 +63,10 @@ class AuraOptions(Options):
     """`none`, `page` (`page` from 1, `limit`) or `offset` (`offset`, `limit`): how the listing of locations is cut."""
     page_size: int = 100
     """Records of a page at most."""
+    csv_delay_s: float = 0.2
+    """Seconds between the answer to an upload and its effect."""
+    csv_callback: bool = True
+    """Whether an upload is called back at all."""
     envelope: str = ""
     """The listing is a bare array, or stands under this name in an object."""
     eta_field: str = "etaSeconds"
@@ -116,11 +120,11 @@ class PlatformConfig:
     port: int = 0
     writeback_secret: str = field(default_factory=_standard_webhooks_secret)
     escalation_secret: str = field(default_factory=_standard_webhooks_secret)
+    location_token: str = field(default_factory=_token)
 
 
 @dataclass(frozen=True)
 class SandboxConfig:
-    location_token: str = field(default_factory=_token)
     """All three."""
 
     noonlight: NoonlightConfig = field(default_factory=NoonlightConfig)

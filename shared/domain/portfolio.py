@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -119,9 +118,9 @@ def _columns(header: list[str]) -> list[str | None]:
     for name in _REQUIRED:
         if name not in columns:
             raise NoPortfolio(Fault(1, name, "is not among the columns"))
-    for name in columns:
-        if name is not None and columns.count(name) > 1:
-            raise NoPortfolio(Fault(1, name, "stands twice among the columns"))
+    for found in columns:
+        if found is not None and columns.count(found) > 1:
+            raise NoPortfolio(Fault(1, found, "stands twice among the columns"))
     return columns
 
 
@@ -170,8 +169,7 @@ def _degrees(text: str, decimal_comma: bool) -> float | None:
         text = text.replace(",", ".")
     if not re.fullmatch(r"[+-]?\d{1,3}(\.\d{1,20})?", text, re.ASCII):
         return None
-    value = float(text)
-    return value if math.isfinite(value) else None
+    return float(text)
 
 
 def write(sites: Iterable[Site]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -333,6 +333,13 @@ class Specimens(Protocol):
         """One for each status that the provider's events tell, in the order of a response, authenticated as ours."""
 
 
+class BulkImport(Protocol):
+    """A whole portfolio of sites as one file, for accounts of `site_mode` csv."""
+
+    def upload(self, call: Call, account: Account, sites: Iterable[Site], callback_url: str) -> Outcome:
+        """Make the directory hold these sites and no other; told of its effect at `callback_url`. May be repeated."""
+
+
 @dataclass(frozen=True)
 class Provider:
     """A provider by its capabilities. `cannot` names, per missing capability, why it answers 409.
@@ -355,6 +362,7 @@ class Provider:
     person: PersonUpdates | None = None
     certificates: Certificates | None = None
     sites: Sites | None = None
+    bulk: BulkImport | None = None
     probe: Probe | None = None
     specimens: Specimens | None = None
     needs_site: bool = False

@@ -1,4 +1,4 @@
-"""The duty `sites.reconcile`: asks for the comparisons that are due, and works them in a thread of its own.
+"""The duty `sites.reconcile`: asks for the comparisons that are due; they and imports run in a thread of their own.
 
 A comparison may take half an hour, and the other duties of its lane must not wait for it.
 """
@@ -13,9 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.providers import registry
+from shared.store import importing as importing_store
 from shared.store import reconciling as store
 from workers.deps import Deps
-from workers.services import reconciling
+from workers.services import importing, reconciling
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,7 @@ def tend(deps: Deps) -> None:
     """Ask for what is due, and let one thread of this process work what is asked for."""
     with deps.sessions.begin() as session:
         ask_for_due(session, deps)
-        waiting = session.execute(_OPEN).first() is not None
+        waiting = importing_store.has_work(session) or session.execute(_OPEN).first() is not None
     if waiting:
         start(deps)
 
@@ -64,7 +65,7 @@ def ask_for_due(session: Session, deps: Deps) -> None:
 
 
 def start(deps: Deps) -> threading.Thread:
-    """The thread of this process that works comparisons until none is wanted."""
+    """The thread of this process that works imports and comparisons until none is wanted."""
     with _lock:
         thread = _at_work.get(deps.sessions)
         if thread is None or not thread.is_alive():
@@ -76,7 +77,7 @@ def start(deps: Deps) -> threading.Thread:
 
 def _work(deps: Deps) -> None:
     try:
-        while reconciling.work_wanted(deps):
+        while importing.work_due(deps) or reconciling.work_wanted(deps):
             pass
     except Exception as error:  # noqa: BLE001 - the duty comes again in a few seconds
         log.warning("sites.thread_ended", error=type(error).__name__)

@@ -10,6 +10,7 @@ from shared.domain.cadence import Cadence
 from shared.providers.aura.client import Client
 from shared.providers.aura.notes import Notebook
 from shared.providers.aura.paths import DEFAULTS
+from shared.providers.aura.portfolio import Portfolio
 from shared.providers.aura.probing import Prober
 from shared.providers.aura.rehearsed import Rehearsed
 from shared.providers.aura.registration import Registrar
@@ -32,6 +33,7 @@ _OPTIONS: dict[str, Rule] = {
     "eta_fields": TEXTS,
     "paging": one_of("none", "page", "offset"),
     "page_size": at_least(1),
+    "drift": one_of("report", "repair"),
     "webhook_header": TEXT,
     "webhook_scheme": (lambda v: isinstance(v, str), "a text"),
     **FOLLOWING,
@@ -77,6 +79,7 @@ PROVIDER = Provider(
     note_stream=_notebook,
     registration=Registrar(),
     sites=Directory(),
+    bulk=Portfolio(),
     probe=Prober(),
     specimens=Rehearsed(),
     needs_site=True,

@@ -18,6 +18,8 @@ DEFAULTS: dict[str, str] = {
     "events": f"{_PREFIX}/callouts/{{id}}/events",
     "notifier": f"{_PREFIX}/notifiers/webhooks",
     "sites": f"{_PREFIX}/predefinedLocations",
+    "upload": "/v1/predefinedlocations/upload",
+    "download": "/v1/predefinedlocations/download",
     "site": f"{_PREFIX}/predefinedLocations/{{id}}",
 }
 

@@ -20,13 +20,15 @@ def send(
     *,
     cap: int = DEFAULT_CAP,
     query: str = "",
+    raw: tuple[str, bytes] | None = None,
     **parts: str,
 ) -> Answer:
     """The answer of one call, `path` being a name of `paths.DEFAULTS`. Raises TokenFailed, NotSent, AnswerLost.
 
     A 401 means that the call was not worked: the token is dropped and the call repeated, once. `before_send` runs
-    before each send of a call that changes something.
+    before each send of a call that changes something. `raw` is a content type and a body other than JSON.
     """
+    kind, content = raw or ("application/json", None if method in ("GET", "DELETE") else json_bytes(body))
     answer = None
     for _ in range(2):
         token = bearer(call, account)
@@ -34,8 +36,8 @@ def send(
             method,
             url(account, path, **parts) + query,
             deadline=call.deadline,
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-            body=None if method in ("GET", "DELETE") else json_bytes(body),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": kind},
+            body=content,
             cap=cap,
             before_send=None if method == "GET" else call.before_send,
         )

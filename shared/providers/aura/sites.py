@@ -39,7 +39,7 @@ class Directory:
         found = self.check_site(account, site)
         if found:
             return Permanent("; ".join(found))
-        body = _body(account, site)
+        body = record_of(account, site)
         try:
             if site.provider_site_id:
                 outcome = self._replace(call, account, site.provider_site_id, body)
@@ -138,7 +138,7 @@ def _refused(answer: Answer, body: object) -> Permanent:
     return Permanent(f"refused (HTTP {answer.status}): {words}", http_status=answer.status)
 
 
-def _body(account: Account, site: Site) -> dict[str, Any]:
+def record_of(account: Account, site: Site) -> dict[str, Any]:
     """The fields of Create fixed location; latitude and longitude are strings there.
 
     `locationIdentifier` must be unique, which a name is not: the reference goes there, the name into

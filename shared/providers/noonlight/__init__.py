@@ -84,6 +84,7 @@ PROVIDER = Provider(
         "registration": "Noonlight takes the address of a webhook in its developer portal only",
         "note_stream": "Noonlight shows no texts of its dispatchers",
         "sites": "Noonlight keeps no directory of sites; the address travels with each alarm",
+        "bulk": "Noonlight keeps no directory of sites",
         "lookup": "Noonlight cannot list alarms",
     },
     check_account=check_account,

@@ -11,6 +11,7 @@ from shared.store.models.location import LocationFix
 from shared.store.models.outbox import Attempt, Outbox
 from shared.store.models.reconciliation import Drift, ListedSite, ReconciliationRun
 from shared.store.models.site import Site
+from shared.store.models.site_import import SiteImport
 from shared.store.models.tenancy import ApiKey, Platform, ProviderAccount
 from shared.store.models.upkeep import Audit, Heartbeat, Job, Notice
 
@@ -32,11 +33,12 @@ __all__ = [
     "LocationFix",
     "Notice",
     "Outbox",
-    "Platform",
     "OwnNote",
+    "Platform",
     "ProviderAccount",
     "ReconciliationRun",
     "RepeatKey",
     "Site",
+    "SiteImport",
     "Timeline",
 ]
