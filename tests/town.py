@@ -152,7 +152,7 @@ class Town:
 
     # -- the operator ----------------------------------------------------------------------------------------------
 
-    def post(self, path: str, body: dict[str, Any], key: str | None = None) -> requests.Response:
+    def post(self, path: str, body: Any, key: str | None = None) -> requests.Response:
         """Post as the platform."""
         headers = {"Authorization": f"Bearer {key or self.key}"}
         return requests.post(f"{self.url}{path}", json=body, headers=headers, timeout=20)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import redis
 from flask import Response, jsonify
 from sqlalchemy.orm import Session
 
 from shared.domain.lanes import Lane
+from shared.providers import registry
+from shared.providers.base import Account
 from shared.store import upkeep_reading
 from shared.store.engine import UnsafeDatabase, require_durable
 from webhooks_app import door as doors
@@ -60,7 +65,14 @@ def _configuration(here: Door) -> list[str]:
     for account in settings.default_accounts():
         if not account["webhook_secrets"]:
             found.append(f"webhooks: the default {account['provider']} account has no secret; its hook answers 503")
+        found += [f"account: the default {account['provider']} account: {problem}" for problem in _problems(account)]
     return found
+
+
+def _problems(described: Mapping[str, Any]) -> Sequence[str]:
+    """Host, environment and credentials must agree: a token is for one environment only."""
+    values = {name: described[name] for name in ("provider", "base_url", "environment", "credentials", "options")}
+    return registry.get(described["provider"]).check_account(Account(id=described["provider"], **values))
 
 
 def _quiet(ages: dict[str, float]) -> list[str]:

@@ -14,13 +14,13 @@ from deploy.cli.reach import Reach, reach
 from deploy.cli.secret_words import read_secrets, take_secrets
 from deploy.cli.show import show, show_all
 from deploy.cli.words import Commands, command, group
-from shared.platforms import endpoints
+from shared.platforms import endpoints, location_source
 from shared.providers import registry
 from shared.store.models import Platform
 from webhooks_app.bodies import PlatformBody
 
-_SECRETS = ("writeback_secret", "escalation_secret")
-_PLAIN = ("name", "writeback_url", "escalation_url")
+_SECRETS = ("writeback_secret", "escalation_secret", "location_source_secret")
+_PLAIN = ("name", "writeback_url", "escalation_url", "location_source_url", "location_source_interval_s")
 
 
 def add(commands: Commands) -> None:
@@ -40,6 +40,10 @@ def _take_fields(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name")
     parser.add_argument("--writeback-url", metavar="URL", help="https, or loopback")
     parser.add_argument("--escalation-url", metavar="URL", help="the second way in which a person is told")
+    parser.add_argument(
+        "--location-source-url", metavar="URL", help="asked where moving persons are; may hold {incident_ref}"
+    )
+    parser.add_argument("--location-source-interval-s", type=float, metavar="SECONDS", help="10 unless set")
     parser.add_argument("--words", type=json.loads, metavar="JSON", help="the platform's word for each status")
     parser.add_argument("--policies", type=json.loads, metavar="JSON", help="as in PUT /v1/platform")
     take_secrets(parser, ", ".join(_SECRETS))
@@ -114,6 +118,10 @@ def _checked(here: Reach, given: dict[str, Any]) -> PlatformBody:
         found = endpoints.problems(given[name], here.settings.allow_private_endpoints) if given.get(name) else []
         if found:
             raise CommandError(f"{name} {'; '.join(found)}")
+    url = given.get("location_source_url")
+    found = location_source.problems(url, here.settings.allow_private_endpoints) if url else []
+    if found:
+        raise CommandError(f"location_source_url {'; '.join(found)}")
     provider = body.policies.default_provider if body.policies else None
     if provider is not None and provider not in registry.names():
         raise CommandError(f"there is no provider {provider}; known are: {', '.join(registry.names())}")
@@ -128,6 +136,9 @@ def _shown(row: Platform) -> dict[str, Any]:
         "has_writeback_secret": row.writeback_secret is not None,
         "escalation_url": row.escalation_url,
         "has_escalation_secret": row.escalation_secret is not None,
+        "location_source_url": row.location_source_url,
+        "has_location_source_secret": row.location_source_secret is not None,
+        "location_source_interval_s": row.location_source_interval_s,
         "words": row.words,
         "policies": row.policies,
     }

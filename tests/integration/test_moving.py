@@ -125,7 +125,7 @@ def test_position_is_refused_when_the_alarm_is_static(town: Town) -> None:
 def test_junk_is_refused_at_the_door(town: Town, body: object) -> None:
     """Denver with its numbers exchanged is no latitude."""
     incident = moving(town)
-    assert town.post(f"/v1/incidents/{incident}/locations", body).status_code == 422  # type: ignore[arg-type]
+    assert town.post(f"/v1/incidents/{incident}/locations", body).status_code == 422
 
 
 @pytest.mark.parametrize("end", ["cancel", "alarm.closed"])

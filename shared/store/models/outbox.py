@@ -14,7 +14,8 @@ from shared.store.models.base import Base, BigId, Moment, Stamped
 class Outbox(Base):
     """One call to make. `kind` names its handler in workers/engine.py.
 
-    `destination` is what a hung peer can hold up: `account:<id>`, `platform:<id>` or `escalation:<id>`.
+    `destination` is what a hung peer can hold up: `account:<id>`, `platform:<id>`, `source:<id>` or
+    `escalation:<id>`.
     `state`: pending, done, dead (escalated, replayable), void (no longer wanted).
     """
 
