@@ -31,7 +31,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Throttle:
-    """Limits; the defaults are those of docs.noonlight.com, "Standard Alarms" 3.1, in the strict reading."""
+    """Limits; the defaults are those that the provider of moving alarms recommends, in the strict reading."""
 
     rule: Rule = Rule.STRICT
     displacement_m: float = 10.0
