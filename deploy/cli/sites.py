@@ -1,4 +1,4 @@
-"""`tocsin sites`: compare sites with what their provider lists, and read what differs."""
+"""`tocsin sites reconcile|drift`: compare sites with what their provider lists, and read what differs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from deploy.cli import portfolios
 from deploy.cli.faults import CommandError
 from deploy.cli.progress import Progress
 from deploy.cli.reach import reach
@@ -24,7 +25,8 @@ LOOK_EVERY_S = 0.5
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    own = group(commands, "sites", "sites beside their provider's directory")
+    own = group(commands, "sites", "sites beside their provider's directory, and whole portfolios of them")
+    portfolios.add(own)
     one = command(own, "reconcile", run_reconcile, "compare sites with the provider's listing; workers must run")
     take_platform(one)
     one.add_argument("--account", metavar="ID", help="one account (default: each whose provider keeps a directory)")

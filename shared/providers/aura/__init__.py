@@ -12,8 +12,8 @@ from shared.providers.aura.notes import Notebook
 from shared.providers.aura.paths import DEFAULTS
 from shared.providers.aura.portfolio import Portfolio
 from shared.providers.aura.probing import Prober
-from shared.providers.aura.rehearsed import Rehearsed
 from shared.providers.aura.registration import Registrar
+from shared.providers.aura.rehearsed import Rehearsed
 from shared.providers.aura.sites import Directory
 from shared.providers.aura.webhook import Hook
 from shared.providers.base import Account, Provider
