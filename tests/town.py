@@ -60,26 +60,24 @@ class Town:
         self.sandbox = Sandbox({}).start()
         given = self.sandbox.config
         self.encryption_key = new_encryption_key()
-        self.settings = Settings(
-            **{
-                "database_url": database_url,
-                "redis_url": redis_url,
-                "encryption_keys": self.encryption_key,
-                "aura_base_url": self.sandbox.aura.url,
-                "aura_client_id": given.aura.client_id,
-                "aura_client_secret": given.aura.client_secret,
-                "aura_webhook_secrets": given.aura.webhook_secret,
-                "noonlight_base_url": self.sandbox.noonlight.url,
-                "noonlight_token": given.noonlight.token,
-                "noonlight_webhook_secrets": given.noonlight.webhook_secret,
-                "noonlight_options": {"support_phone": "+1 555 0100"},
-                "escalation_url": self.sandbox.platform.escalation_url,
-                "escalation_secret": given.platform.escalation_secret,
-                "log_level": "ERROR",
-                "probe_every_s": 0,
-            }
-            | values
-        )
+        described: dict[str, Any] = {
+            "database_url": database_url,
+            "redis_url": redis_url,
+            "encryption_keys": self.encryption_key,
+            "aura_base_url": self.sandbox.aura.url,
+            "aura_client_id": given.aura.client_id,
+            "aura_client_secret": given.aura.client_secret,
+            "aura_webhook_secrets": given.aura.webhook_secret,
+            "noonlight_base_url": self.sandbox.noonlight.url,
+            "noonlight_token": given.noonlight.token,
+            "noonlight_webhook_secrets": given.noonlight.webhook_secret,
+            "noonlight_options": {"support_phone": "+1 555 0100"},
+            "escalation_url": self.sandbox.platform.escalation_url,
+            "escalation_secret": given.platform.escalation_secret,
+            "log_level": "ERROR",
+            "probe_every_s": 0,
+        }
+        self.settings = Settings(**(described | values))
         self.box = Box((self.encryption_key,))
         self.engine = make_engine(database_url, name="test", pool_size=20)
         self.sessions = make_sessions(self.engine)

@@ -48,7 +48,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     if body:
         rows.append(("body", _type(body), _prose(body.get("description", ""))))
     for status, response in operation["responses"].items():
-        content = next(iter(response.get("content", {}).values()), {})
+        content: dict[str, Any] = next(iter(response.get("content", {}).values()), {})
         rows.append((status, _type(content.get("schema", {})), _prose(response["description"])))
     return (
         f"<h3><span class=method>{method.upper()}</span>{escape(path)}</h3>"

@@ -169,6 +169,11 @@ def test_burning_alarm_is_sent_when_its_coverage_is_doubtful(town: Town) -> None
     (entry,) = [body["entry"] for body in town.writebacks(ref) if body["event"] == "coverage_doubtful"]
     assert entry == "Coverage is doubtful, the alarm is sent all the same: the state is none of the covered ones"
     town.until(lambda: [one for one in town.escalations() if one["kind"] == "coverage_doubtful"])
+    town.noonlight("_step", id=town.alarms()[0]["id"], event="alarm.closed")
+    town.until(lambda: town.status(incident) == "closed")
+    open_notices = "SELECT count(*) FROM notice WHERE incident_id = :i AND ended_at IS NULL"
+    town.change("UPDATE job SET next_run_at = now(), lease_until = NULL")
+    town.until(lambda: not town.one(open_notices, i=incident))
 
 
 def test_person_is_told_when_the_provider_refuses_a_doubtful_place(town: Town) -> None:

@@ -203,3 +203,13 @@ def test_no_position_stands_in_clear_in_the_database(town: Town) -> None:
     kept = town.rows("SELECT * FROM location_fix WHERE incident_id = :i", i=incident)
     assert kept
     assert str(LNG) not in repr(kept)
+
+
+def test_position_of_a_repeated_alarm_is_passed_on(town: Town) -> None:
+    """A platform that posts the alarm anew with where the person is now."""
+    incident = moving(town, ref="again-1")
+    time_passes(town)
+    again = town.alarm("panic", ref="again-1", location={"coordinates": fix(60)})
+    town.settle()
+    assert again == incident
+    assert told(town) == [60]

@@ -27,6 +27,7 @@ _BEGIN = text("""
     WHERE i.moving AND i.status NOT IN ('closed', 'cancelled', 'completed', 'dropped', 'recorded')
         AND (i.cancel IS NULL OR i.cancel = 'refused')
         AND i.received_at > now() - make_interval(secs => :most_s)
+        AND NOT EXISTS (SELECT 1 FROM outbox d WHERE d.state = 'dead' AND d.kind = 'poll' AND d.incident_id = i.id)
     ON CONFLICT (single) WHERE state = 'pending' AND single IS NOT NULL DO NOTHING
     RETURNING id
 """)
