@@ -36,6 +36,10 @@ _ACCEPTED = text("""
     WHERE n.ended_at IS NULL AND n.kind = 'not_accepted' AND n.incident_id = i.id
         AND i.status NOT IN ('received', 'holding', 'requesting', 'unconfirmed', 'failed')
 """)
+_COVERED_BY_NOW = text("""
+    UPDATE notice n SET ended_at = now() FROM incident i
+    WHERE n.ended_at IS NULL AND n.kind = 'coverage_doubtful' AND n.incident_id = i.id AND i.ended_at IS NOT NULL
+""")
 _UNDELIVERED = text("""
     INSERT INTO notice (platform_id, subject, incident_id, kind, text)
     SELECT platform_id, 'outbox:' || id, incident_id, 'undelivered',
@@ -88,6 +92,7 @@ def _late(book: Ledger) -> None:
     """Not accepted 30 s after it was received; a turn for the worse undelivered after 30 s."""
     after = {"after_s": book.deps.settings.told_after_s}
     book.session.execute(_ACCEPTED)
+    book.session.execute(_COVERED_BY_NOW)
     book.session.execute(_NOT_ACCEPTED, after)
     book.session.execute(_UNDELIVERED, after)
 

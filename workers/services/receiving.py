@@ -137,6 +137,9 @@ def further(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
             _successor(book, row, incident, body)
             return
     kind = RULES[Kind(body.get("kind") or incident.kind)].words
+    place = (body.get("location") or {}).get("coordinates")
+    if incident.moving and place:
+        locating.take(book, incident, [place], "push", row.received_at)
     zone = f", zone {body['zone']}" if body.get("zone") else ""
     sent_on = send_on(book, incident, body)
     tail = "sent on to the responders" if sent_on is None else sent_on
