@@ -16,7 +16,7 @@ from shared.doorbell import Row
 from shared.providers import registry
 from shared.store.models import Inbox, Incident, Outbox, Site
 from shared.store.outbox import add_single
-from workers.services import legs
+from workers.services import legs, locating
 from workers.services.ledger import Ledger
 from workers.services.requests import build, why_blocked
 
@@ -136,10 +136,10 @@ def further(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
         if _is_over(incident) or _asks_for_more(book, incident, body):
             _successor(book, row, incident, body)
             return
-    kind = RULES[Kind(body.get("kind") or incident.kind)].words
     place = (body.get("location") or {}).get("coordinates")
     if incident.moving and place:
         locating.take(book, incident, [place], "push", row.received_at)
+    kind = RULES[Kind(body.get("kind") or incident.kind)].words
     zone = f", zone {body['zone']}" if body.get("zone") else ""
     sent_on = send_on(book, incident, body)
     tail = "sent on to the responders" if sent_on is None else sent_on
