@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.domain.kinds import Kind
+from shared.domain.kinds import RULES, Kind
 from shared.domain.lifecycle import Status
 
 
@@ -284,6 +284,20 @@ class ReconcileBody(Body):
     account: Line | None = None
 
 
+def _not_life_safety(kinds: list[Kind]) -> list[Kind]:
+    """Whoever asked for help waits for no picture."""
+    if any(RULES[kind].life_safety for kind in kinds):
+        raise ValueError("life safety is never held")
+    return kinds
+
+
+class VerifyFirst(Body):
+    """Alarms of these kinds wait for a yes or no, `timeout_s` seconds at most; only a no keeps anybody from going."""
+
+    kinds: Annotated[list[Kind], Field(max_length=20), AfterValidator(_not_life_safety)]
+    timeout_s: int = Field(default=60, ge=5, le=90)
+
+
 class Policies(Body):
     """What a platform may decide for itself."""
 
@@ -299,6 +313,9 @@ class Policies(Body):
         default_factory=dict, description="What to do when it is unknown whether an alarm arrived at its provider."
     )
     default_provider: Word | None = None
+    verify_first: VerifyFirst | None = Field(
+        default=None, description="Have pictures looked at before anybody is sent, where the provider does that."
+    )
     location_throttle: Literal["strict", "lax"] = Field(
         default="strict", description="A position goes on after 10 m and 10 s (strict), or after either (lax)."
     )

@@ -34,6 +34,7 @@ from workers.services import (
     probing,
     reading,
     registering,
+    verifying,
     watching,
     writing_back,
 )
@@ -55,6 +56,7 @@ HANDLERS: dict[str, Callable[[Deps, Lease], None]] = {
     "certificate": certifying.certify,
     "read": reading.read,
     "hook": hooking.check,
+    "verify": verifying.ask,
     "watch": watching.watch,
     "stream": mirroring.mirror,
     "writeback": writing_back.write_back,

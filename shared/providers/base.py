@@ -123,6 +123,15 @@ class Delivered:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What was answered to a question: yes, no, or inconclusive with the provider's word for why."""
+
+    task_id: str
+    answer: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class ProviderEvent:
     """One event in our words. `status` is None for an event that moves nothing; `entry` is free of personal data.
 
@@ -139,6 +148,36 @@ class ProviderEvent:
     eta_seconds: int | None = None
     known: bool = True
     reread: bool = False
+    # Set on an answer to a question; it moves no alarm at the provider.
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Media:
+    """A picture or clip; `type` is its media type, "" where nobody named one."""
+
+    url: str = field(repr=False)
+    type: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What somebody is to look for before an alarm goes. `id` is ours, `timeout_s` in seconds."""
+
+    id: str
+    prompt: str
+    timeout_s: int
+    media: Sequence[Media] = field(repr=False)
+
+
+class Verifies(Protocol):
+    """Somebody at the provider looks at pictures and answers yes or no; the answer comes to the hook as a `Verdict`."""
+
+    def usable(self, media: Sequence[Media]) -> Sequence[Media]:
+        """What of it can be shown in one question; empty when nothing can. No I/O."""
+
+    def ask(self, call: Call, account: Account, question: Question) -> Outcome:
+        """Ask. Anything but `Accepted` means that no answer is to be waited for."""
 
 
 class Dispatches(Protocol):
@@ -354,6 +393,7 @@ class Provider:
     cadence: Callable[[Account], Cadence]
     lookup: SiteLookup | None = None
     registration: WebhookRegistration | None = None
+    verifier: Verifies | None = None
     notes: Notes | None = None
     note_stream: NoteStream | None = None
     events: Events | None = None

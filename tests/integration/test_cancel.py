@@ -394,3 +394,22 @@ def test_operator_reads_of_the_doubt_when_cancel_finds_only_an_earlier_request(t
     assert "+1 555 0100" in told[0]["entry"]
     assert len(town.alarms()) == 1
     town.until(lambda: [n for n in town.escalations() if n["kind"] == "cancel_impossible"])
+
+
+def test_cancel_without_pin_stops_the_response_when_the_pin_is_optional(town: Town) -> None:
+    """The provider is given the alarm's own, which it asks for."""
+    incident, _ = dispatched_home(town)
+    cancel(town, incident)
+    town.until(lambda: _cancel_state(town, incident) == "confirmed")
+
+    assert town.alarms()[0]["status"] == "CANCELED"
+
+
+def test_cancel_with_pin_stops_the_response_when_the_platform_requires_it(town: Town) -> None:
+    """As the operator asked for it."""
+    town.policy(pin="required")
+    incident, _ = dispatched_home(town)
+    cancel(town, incident, pin="4711")
+    town.until(lambda: _cancel_state(town, incident) == "confirmed")
+
+    assert town.alarms()[0]["status"] == "CANCELED"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from shared.domain.alarm import Address, Coordinates
 from shared.domain.lifecycle import Status
 from shared.providers import registry
-from shared.providers.base import Account, BadSignature
+from shared.providers.base import Account, BadSignature, Verdict
 from shared.providers.noonlight.formats import create_body, entry, phone_digits, problems, zip5
 from tests.contract.rig import REQUEST
 
@@ -299,3 +300,24 @@ def test_account_is_refused_when_an_option_is_wrong(options: dict[str, Any]) -> 
 def test_account_is_refused_when_it_has_no_token() -> None:
     """Nothing could be sent."""
     assert PROVIDER.check_account(replace(account(), credentials={}))
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        ({"id": "t1", "conclusive": True, "result": "yes"}, Verdict("t1", "yes")),
+        ({"id": "t1", "conclusive": True, "result": "no"}, Verdict("t1", "no")),
+        ({"id": "t1", "conclusive": False, "error": "timeout"}, Verdict("t1", "inconclusive", "timeout")),
+        ({"id": "t1", "conclusive": False, "error": "a new one"}, Verdict("t1", "inconclusive", "a new one")),
+        ({"id": "t1", "conclusive": True, "result": "maybe"}, Verdict("t1", "inconclusive")),
+        ({"id": "t1", "event_type": "alarm.closed", "conclusive": True}, None),
+        ({"id": "t1", "conclusive": "yes"}, None),
+        ({"conclusive": True, "result": "yes"}, None),
+    ],
+)
+def test_result_of_a_verification_is_told_from_a_dispatch_event(body: dict[str, Any], verdict: Verdict | None) -> None:
+    """By its keys; it comes with an id of its own, so that a repeat is known."""
+    (event,) = PROVIDER.webhooks.split(json.dumps(body).encode())
+
+    assert PROVIDER.webhooks.interpret(account("s"), event.body).verdict == verdict
+    assert (event.event_id == "verification:t1") == (verdict is not None)

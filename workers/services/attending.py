@@ -15,7 +15,7 @@ from shared.providers import registry
 from shared.store.models import Inbox, Incident, IncidentLeg, Leg, Notice, Platform
 from shared.store.outbox import add_single
 from workers.deps import Deps
-from workers.services import cancelling, legs
+from workers.services import cancelling, legs, verifying
 from workers.services.escalating import escalation_endpoint
 from workers.services.ledger import Ledger
 
@@ -57,7 +57,7 @@ _REMATCH = text("""
 
 def attend(deps: Deps) -> None:
     """One round: what is late or in doubt becomes a notice, and notices that are due are told."""
-    for duty in (_doubts, _late, _cancels_in_doubt, _strangers, _tell):
+    for duty in (verifying.overdue, _doubts, _late, _cancels_in_doubt, _strangers, _tell):
         with deps.sessions.begin() as session:
             book = Ledger(session, deps)
             duty(book)

@@ -11,7 +11,7 @@ from shared.domain.lifecycle import BEFORE_ARRIVAL, Status, ended, moves_forward
 from shared.providers import registry
 from shared.providers.base import ProviderEvent, Reading
 from shared.store.models import Inbox, Incident, Leg
-from workers.services import legs, unheard
+from workers.services import legs, unheard, verifying
 from workers.services.ledger import Ledger
 
 _BY_A_PERSON = (Status.DROPPED.value, Status.CLOSED.value)
@@ -42,6 +42,9 @@ def webhook(book: Ledger, row: Inbox) -> None:
     assert row.account_id is not None
     account = book.account(row.account_id)
     event = registry.get(account.provider).webhooks.interpret(account, book.box.open(row.body).encode())
+    if event.verdict is not None:
+        verifying.judged(book, row, event.verdict)
+        return
     leg = find_leg(book, row.account_id, event.provider_alarm_id)
     if leg is None:
         leg = _park(book, row, event)

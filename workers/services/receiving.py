@@ -16,7 +16,7 @@ from shared.doorbell import Row
 from shared.providers import registry
 from shared.store.models import Inbox, Incident, Outbox, Site
 from shared.store.outbox import add_single
-from workers.services import legs, locating
+from workers.services import legs, locating, verifying
 from workers.services.ledger import Ledger
 from workers.services.requests import build, why_blocked
 
@@ -42,7 +42,8 @@ def decide(book: Ledger, incident: Incident) -> None:
         legs.fail(book, incident, reason)
         return
     _register_first(book, incident)
-    legs.open_leg(book, incident)
+    if not verifying.hold(book, incident):
+        legs.open_leg(book, incident)
     _tell_doubts(book, incident)
 
 

@@ -1,4 +1,4 @@
-"""open alarms polled, our own notes recognised, reports recorded."""
+"""open alarms polled, our own notes recognised, reports recorded, alarms verified first."""
 
 from __future__ import annotations
 
@@ -52,10 +52,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("outbox_id", "part", name=op.f("pk_own_note")),
     )
     op.create_index("ix_own_note_leg", "own_note", ["leg_id"])
+    _create_verification()
+
+
+def _create_verification() -> None:
+    op.create_table(
+        "verification",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("incident_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), server_default="waiting", nullable=False),
+        sa.Column("reason", sa.String(), server_default="", nullable=False),
+        sa.Column("late", sa.String(), server_default="", nullable=False),
+        sa.Column("asked_at", _MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("ends_at", _MOMENT, nullable=False),
+        sa.Column("answered_at", _MOMENT, nullable=True),
+        sa.ForeignKeyConstraint(["incident_id"], ["incident.id"], name=op.f("fk_verification_incident_id")),
+        sa.ForeignKeyConstraint(["account_id"], ["provider_account.id"], name=op.f("fk_verification_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_verification")),
+    )
+    op.create_index("ix_verification_incident", "verification", ["incident_id"])
+    op.create_index(
+        "ix_verification_waiting", "verification", ["ends_at"], postgresql_where=sa.text("state = 'waiting'")
+    )
 
 
 def downgrade() -> None:
     """Undo."""
+    op.drop_table("verification")
     op.drop_table("own_note")
     op.drop_index("ix_incident_unreported", table_name="incident")
     for name in ("reported_at", "reported_by", "report_url"):

@@ -88,6 +88,7 @@ PROVIDER = Provider(
         "locations": "AURA answers at a registered site, which does not move",
         "people": "AURA takes no people with a callout; a site's contacts go along as a note",
         "person": "AURA keeps no data of a person with a callout",
+        "verifier": "AURA looks at no pictures before it responds",
         "certificates": "AURA issues no monitoring certificates",
     },
     check_account=check_account,

@@ -16,6 +16,7 @@ from shared.providers.noonlight.hosts import host_problems
 from shared.providers.noonlight.mapping import is_attribute_map
 from shared.providers.noonlight.probing import Prober
 from shared.providers.noonlight.rehearsed import Rehearsed
+from shared.providers.noonlight.verifying import Verifier
 from shared.providers.noonlight.webhook import Hook
 from shared.providers.options import FOLLOWING, SWITCH, TEXT, TEXTS, Rule, at_least, one_of, option_problems, tuned
 
@@ -72,6 +73,7 @@ PROVIDER = Provider(
     dispatch=_client,
     webhooks=Hook(),
     cadence=cadence,
+    verifier=Verifier(),
     events=_additions,
     locations=_additions,
     people=_additions,

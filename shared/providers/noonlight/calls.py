@@ -15,15 +15,22 @@ from shared.providers.noonlight.hosts import host_problems
 _CONNECT_SECONDS = 3.0
 
 
-def send(call: Call, account: Account, method: str, path: str, body: object) -> Answer:
+def send(call: Call, account: Account, method: str, path: str, body: object, *, root: str = "dispatch/v1") -> Answer:
     """A request that changes something. Raises NotSent or AnswerLost."""
-    return request(call, account, method, path, json_bytes(body), changes=True)
+    return request(call, account, method, path, json_bytes(body), changes=True, root=root)
 
 
 def request(
-    call: Call, account: Account, method: str, path: str, body: bytes | None = None, *, changes: bool = False
+    call: Call,
+    account: Account,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    *,
+    changes: bool = False,
+    root: str = "dispatch/v1",
 ) -> Answer:
-    """One exchange below `/dispatch/v1`. Raises NotSent or AnswerLost.
+    """One exchange below `/dispatch/v1`, or below another `root`. Raises NotSent or AnswerLost.
 
     A token never goes to the other environment's host, however the row came to name it.
     """
@@ -32,7 +39,7 @@ def request(
     base = account.base_url.rstrip("/").removesuffix("/dispatch/v1")
     return exchange(
         method,
-        f"{base}/dispatch/v1/{path}",
+        f"{base}/{root}/{path}",
         deadline=call.deadline,
         headers={
             "Authorization": f"Bearer {account.credentials.get('token', '')}",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from shared.providers.answers import moment, object_in, parse_json, text_id
+from shared.providers.answers import moment, object_in, one_line, parse_json, text_id
 from shared.providers.base import (
     Account,
     BadDelivery,
@@ -19,6 +19,7 @@ from shared.providers.base import (
     Delivered,
     HookNotConfigured,
     ProviderEvent,
+    Verdict,
 )
 from shared.providers.http import json_bytes
 from shared.providers.noonlight.mapping import WEBHOOKS
@@ -61,6 +62,10 @@ class Hook:
     def interpret(self, account: Account, body: bytes) -> ProviderEvent:
         """One event; an unknown name moves nothing ("at minimum" three names are documented)."""
         event = object_in(body)
+        verdict = _verdict(event)
+        if verdict is not None:
+            entry = f"verification answered {verdict.answer}"
+            return ProviderEvent("verification", None, None, None, None, None, entry, verdict=verdict)
         named = event.get("event_type")
         name = named if isinstance(named, str) and re.fullmatch(r"[\w.\-]{1,80}", named) else ""
         status, entry = WEBHOOKS.get(name, (None, f"unknown event {name}".rstrip()))
@@ -101,7 +106,22 @@ def _compact(raw: bytes) -> list[bytes]:
 def _delivered(event: object) -> Delivered:
     fields = event if isinstance(event, dict) else {}
     body = json.dumps(event, allow_nan=False, separators=(",", ":")).encode()
+    verdict = _verdict(fields)
+    if verdict is not None:
+        return Delivered(f"verification:{verdict.task_id}", None, body)
     return Delivered(text_id(fields.get("event_id")) or None, _alarm_id(fields), body)
+
+
+def _verdict(fields: dict[str, Any]) -> Verdict | None:
+    """A verification's result is told by its keys (Tasks, "Results"): `id` and `conclusive`, and no `event_type`."""
+    task_id, conclusive = text_id(fields.get("id")), fields.get("conclusive")
+    if not task_id or not isinstance(conclusive, bool) or "event_type" in fields:
+        return None
+    result = fields.get("result")
+    if conclusive and result in ("yes", "no"):
+        return Verdict(task_id, str(result))
+    error = fields.get("error")
+    return Verdict(task_id, "inconclusive", one_line(error)[:80] if isinstance(error, str) else "")
 
 
 def _alarm_id(event: dict[str, Any]) -> str | None:

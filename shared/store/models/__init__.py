@@ -14,6 +14,7 @@ from shared.store.models.site import Site
 from shared.store.models.site_import import SiteImport
 from shared.store.models.tenancy import ApiKey, Platform, ProviderAccount
 from shared.store.models.upkeep import Audit, Heartbeat, Job, Notice
+from shared.store.models.verification import Verification
 
 __all__ = [
     "LIVE_OUTCOMES",
@@ -41,4 +42,5 @@ __all__ = [
     "Site",
     "SiteImport",
     "Timeline",
+    "Verification",
 ]
