@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +40,7 @@ class Aura(Service[AuraOptions]):
         self.config = config
         self._tokens = Tokens()
         self._sites = Sites()
+        self._upload: threading.Timer | None = None
         self._ids = id_counter()
         self._portal = Notifier(config.webhook_url, config.delivery_headers)
         super().__init__(config.port, config.options, config.webhook_backoff_s)
@@ -73,6 +75,8 @@ class Aura(Service[AuraOptions]):
             raise RefusedError(self.error(401, "Unauthorized"))
 
     def forget(self) -> None:
+        if self._upload is not None:
+            self._upload.cancel()
         self._sites.clear()
         self._callouts: dict[int, Callout] = {}
         self._notifier = self._portal
@@ -180,7 +184,7 @@ class Aura(Service[AuraOptions]):
             wanted = portfolio.rows(parts["locations"], parts.get("delimiter", b",").decode())
         except (ValueError, KeyError) as error:
             raise RefusedError(self.error(400, f"Upload refused: {error}")) from None
-        portfolio.later(self.options.csv_delay_s, lambda: self._take_portfolio(wanted, callback))
+        self._upload = portfolio.later(self.options.csv_delay_s, lambda: self._take_portfolio(wanted, callback))
         return Answer(200, {"message": "File accepted for processing"})
 
     def _take_portfolio(self, wanted: list[dict[str, str]], callback: str) -> None:

@@ -89,8 +89,9 @@ def export(sites: Sites) -> str:
     return out.getvalue()
 
 
-def later(seconds: float, work: Callable[[], Any]) -> None:
+def later(seconds: float, work: Callable[[], Any]) -> threading.Timer:
     """Do it after a while, off the request."""
     timer = threading.Timer(seconds, work)
     timer.daemon = True
     timer.start()
+    return timer

@@ -110,6 +110,19 @@ def own(session: Session, held: Held) -> SiteImport:
     return row
 
 
+def file(session: Session, import_id: int) -> bytes | None:
+    """The sealed file."""
+    return session.scalar(select(SiteImport.content).where(SiteImport.id == import_id))
+
+
+def is_under_way(session: Session, account_id: str) -> bool:
+    """Whether an upload was or is about to be taken by the provider, and its effect is not known yet."""
+    query = select(SiteImport.id).where(
+        SiteImport.account_id == account_id, SiteImport.ended_at.is_(None), SiteImport.state.in_(("saved", "awaiting"))
+    )
+    return session.scalar(query) is not None
+
+
 def elsewhere(session: Session, row: SiteImport, references: Sequence[str]) -> set[str]:
     """Those of the references that another account of the platform keeps."""
     values = {"platform_id": row.platform_id, "account_id": row.account_id, "references": list(references)}

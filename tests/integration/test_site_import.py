@@ -160,6 +160,18 @@ def test_import_is_compared_all_the_same_when_no_call_back_comes(town: Town) -> 
     town.until(lambda: [n for n in town.escalations() if n["kind"] == "site_import"])
 
 
+def test_nothing_is_judged_while_an_upload_is_under_way(town: Town, deps: Deps) -> None:
+    """The provider has taken the file and not worked it: a comparison must not call everything missing."""
+    town.aura("_control", csv_delay_s=30)
+    hand_over(town, HEAD + rows(3))
+    while importing.work_due(deps):
+        pass
+    assert town.one("SELECT state FROM site_import") == "awaiting"
+    town.post("/v1/site-reconciliations", {})
+    assert reconciling.work_wanted(deps)
+    assert town.rows("SELECT state, counts FROM reconciliation_run") == [("done", {})]
+
+
 def test_upload_is_tried_again_when_its_answer_is_lost(town: Town, deps: Deps) -> None:
     """A synchronisation that arrives twice is the same."""
     town.aura("_control", drop_answer=[{"path": UPLOAD, "times": 1}])

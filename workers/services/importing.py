@@ -63,8 +63,10 @@ def work_due(deps: Deps) -> bool:
 
 
 def _take(deps: Deps, held: Held, row: SiteImport, account: Account) -> None:
-    assert row.content is not None
-    content = deps.box.open_bytes(row.content)
+    with deps.sessions() as session:
+        sealed = store.file(session, row.id)
+    assert sealed is not None
+    content = deps.box.open_bytes(sealed)
     try:
         good, bad, faults = _check(deps, row, account, content)
     except NoPortfolio as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -20,6 +20,7 @@ from shared.domain.alarm import Coordinates
 from shared.domain.drift import Finding, Kept, Kind, Listed, compare
 from shared.providers import registry
 from shared.providers.base import Account, Call, ReadFailed, Sites
+from shared.store import importing
 from shared.store import reconciling as store
 from shared.store.models import ReconciliationRun
 from shared.store.reconciling import Pair, Run, RunLost
@@ -42,6 +43,8 @@ class Work:
     run: Run
     account: Account
     directory: Sites
+    # An upload of the whole portfolio is at the provider: what it lists now may be of before or after.
+    uploading: bool = False
 
 
 def work_wanted(deps: Deps) -> bool:
@@ -84,6 +87,8 @@ def _work(deps: Deps, run: Run) -> None:
         _forget(work)
         _end(deps, run, "failed", f"the listing failed: {error.outcome.reason}")
         return
+    with deps.sessions() as session:
+        work = replace(work, uploading=importing.is_under_way(session, account.id))
     counts = _compare(work)
     _clear(work)
     repairing.repair(deps, run, account, missing=counts[Kind.MISSING] + counts[Kind.DELETED])
@@ -190,7 +195,8 @@ def _kept(work: Work, pair: Pair) -> Kept | None:
     since = work.run.started_at
     recent = site.updated_at >= since or (site.synced_at is not None and site.synced_at >= since)
     if work.account.site_mode == "csv":
-        there = site.synced_version == site.version  # the rest waits for the next upload
+        # The rest waits for the next upload.
+        there = site.synced_version == site.version and not work.uploading
     else:
         there = site.sync_state not in ("pending", "deleting")
     place = None if site.lat is None or site.lng is None else Coordinates(site.lat, site.lng)

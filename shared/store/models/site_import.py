@@ -29,9 +29,9 @@ class SiteImport(Base):
     keep_absent: Mapped[bool] = mapped_column(server_default=text("false"))
     allow_fall: Mapped[bool] = mapped_column(server_default=text("false"))
     delimiter: Mapped[str | None]
-    # The sealed file, until it was worked.
-    content: Mapped[bytes | None] = mapped_column(LargeBinary)
-    # good, bad, absent, kept, uploaded; and the first faults by line and column.
+    # The sealed file, until it was worked; read only where it is worked.
+    content: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    # Rows of the file, sites saved, sites removed, sites of the upload; and the first faults by line and column.
     good: Mapped[int] = mapped_column(server_default=text("0"))
     bad: Mapped[int] = mapped_column(server_default=text("0"))
     saved: Mapped[int] = mapped_column(server_default=text("0"))
