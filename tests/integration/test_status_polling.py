@@ -14,6 +14,9 @@ from tests.integration.incident_stage import (
     CLOSED,
     COMPLETED,
     DISPATCHED,
+    another_worker,
+    await_request,
+    await_that,
     calm,
     cancel,
     dispatched_home,
@@ -281,3 +284,25 @@ def test_only_open_alarms_are_looked_at_when_many_are_closed(town: Town) -> None
     town.poll()
 
     assert town.one("SELECT count(*) FROM dispatch WHERE poll_at IS NOT NULL") == 0
+
+
+def test_nobody_is_replaced_when_the_cancel_overtakes_a_poll(town: Town) -> None:
+    """What the read saw is older than what the webhook told: it is read again."""
+    incident = requested(town, town.guarded_site(), "burglary")
+    town.settle()
+    _step(town, incident, DISPATCHED)
+    path = f"/panic-api/v2/callouts/{legs_of(town, incident)[0]}"
+    town.aura("_control", hang=[{"path": path, "seconds": 1.0, "work": "before", "times": 1}])
+    town.change("UPDATE dispatch SET poll_at = now() WHERE incident_id = :i", i=incident)
+    watching.begin(town.deps)
+    with another_worker(town, Lane.OUTGOING):
+        await_request(town, "aura", "GET", path)
+        town.aura("_control", webhooks="normal")
+        _step(town, incident, CANCELLED)
+        town.until(lambda: town.status(incident) == "cancelled", lanes=(Lane.INTAKE,))
+        await_request(town, "aura", "GET", path, count=2)
+        done = "SELECT count(*) FROM outbox WHERE kind = 'read' AND state = 'pending'"
+        await_that(lambda: town.one(done) == 0)
+
+    assert town.status(incident) == "cancelled"
+    assert "responder_replaced" not in town.events(incident)

@@ -234,13 +234,18 @@ def _replaces(current: Status | None, read: Reading) -> bool:
     return current is Status.CANCELLED and read.active and read.status in BEFORE_ARRIVAL | {Status.ON_SCENE}
 
 
-def reading(book: Ledger, leg_id: int, read: Reading, source: str, *, polled: bool = False) -> None:
-    """Apply what a read says: forward moves, and the one way back, a replacement after a cancelled response."""
+def reading(book: Ledger, leg_id: int, read: Reading, source: str, *, known: str | None, polled: bool = False) -> None:
+    """Apply what a read says: forward moves, and the one way back, a replacement after a cancelled response.
+
+    `known` is the leg's status before the read: one that began before the cancel was known saw what was before it.
+    """
     if read.status is None:
         return
     leg = book.session.get_one(Leg, leg_id)
     current = _status(leg)
-    if _replaces(current, read) and leg.cancel is None and leg.outcome == "accepted":
+    if _replaces(current, read) and known != Status.CANCELLED.value:
+        legs.ask_read(book, leg)
+    elif _replaces(current, read) and leg.cancel is None and leg.outcome == "accepted":
         _replace(book, leg_id, read, source, polled=polled)
     elif moves_forward(current, read.status):
         follow(

@@ -31,7 +31,7 @@ def read(deps: Deps, lease: Lease) -> None:
         assert leg_id is not None
         leg = session.get_one(Leg, leg_id)
         account = Ledger(session, deps).account(leg.account_id)
-        provider_alarm_id = leg.provider_alarm_id
+        provider_alarm_id, known = leg.provider_alarm_id, leg.status
     if provider_alarm_id is None or not calling.may_start(deps, lease) or not deps.record(lambda s: begin(s, lease)):
         return
     found: Reading | None = None
@@ -45,7 +45,7 @@ def read(deps: Deps, lease: Lease) -> None:
         book = Ledger(session, deps)
         book.lock(legs.incident_ids(session, leg_id))
         if found is not None:
-            following.reading(book, leg_id, found, account.provider, polled=polled)
+            following.reading(book, leg_id, found, account.provider, known=known, polled=polled)
         settle(book, lease, outcome, leg_id)
         return book
 
