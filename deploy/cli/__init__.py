@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog="tocsin", description=__doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for part in (up, demo, golive, migrating, platforms, accounts, webhook, keys, incidents, notices, sites, inbox, outbox):
+    desk = (up, demo, golive, migrating)
+    for part in (*desk, platforms, accounts, webhook, keys, incidents, notices, sites, inbox, outbox):
         part.add(commands)
     return parser
