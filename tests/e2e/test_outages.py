@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 # The watchman's patience, one look, and the work itself: what "about 5 s after it fell due" leaves.
 SOON_S = 5.0
+PATIENCE_S = 3.0
 JUNK: list[str | bytes] = [
     "junk{",
     "[1, 2]",
@@ -139,7 +140,7 @@ def test_alarm_is_dispatched_by_the_watchman_when_the_workers_get_no_bell(stack:
     time.sleep(2.5)  # the watchman works without patience for 2 s after it has worked the inbox
     rested = stack.acted()
     created, written = stack.story(fresh())
-    assert written < 2.0
+    assert written < PATIENCE_S  # a bell was answered
     assert stack.acted() == rested
 
 
@@ -166,7 +167,7 @@ def test_alarms_go_on_when_junk_is_pushed_into_the_lanes(stack: Stack) -> None:
             client.lpush(lane.value, *JUNK)
         stack.until(lambda: not any(client.llen(lane.value) for lane in Lane))
     _, written = stack.story(fresh())
-    assert written < 2.0
+    assert written < PATIENCE_S  # a bell was answered
     assert stack.dead() == []
     assert {name: process.pid for name, process in stack.processes.items()} == pids
     assert stack.acted() == before
@@ -194,7 +195,7 @@ def test_door_answers_503_when_postgres_is_away(stack: Stack, outage: Outage) ->
     time.sleep(2.5)  # what the watchman began, it ends
     rested = stack.acted()
     _, written = stack.story(fresh())
-    assert written < 2.0
+    assert written < PATIENCE_S  # a bell was answered
     assert stack.acted() == rested
 
 

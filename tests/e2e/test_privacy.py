@@ -161,9 +161,11 @@ def secrets(stack: Stack) -> list[str]:
 
 
 def leaks(text: str, words: list[str]) -> list[str]:
-    """Which of the words stand in the text, and around what."""
+    """Which of the words stand in the text, and around what; digits inside a longer number or id are no ZIP and no PIN."""
     return [
-        text[max(0, at.start() - 120) : at.end() + 20] for word in words for at in re.finditer(re.escape(word), text)
+        text[max(0, at.start() - 120) : at.end() + 20]
+        for word in words
+        for at in re.finditer(rf"(?<![0-9a-f]){word}(?![0-9a-f])" if word.isdigit() else re.escape(word), text)
     ]
 
 

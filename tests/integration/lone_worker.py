@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 from shared.clock import boot_time
 from shared.crypto import Box
@@ -38,8 +39,10 @@ def main() -> None:
         elif order.strip() == "work":
             for lease in leased:
                 engine._work(lease)
-        else:
-            engine.drain()
+        else:  # "serve": until it is killed, since a slow machine may cost the first lease
+            while True:
+                engine.drain()
+                time.sleep(0.05)
         say("done")
 
 

@@ -46,7 +46,7 @@ def _kill_in_mid_create(town: Town, provider: str, work: str) -> None:
     path = NOONLIGHT_CREATE if provider == "noonlight" else AURA_CREATE
     getattr(town, provider)("_control", hang=[{"path": path, "seconds": 60, "times": 1, "work": work}])
     with lone_worker(town) as worker:
-        worker.order("drain")
+        worker.order("serve")
         await_that(lambda: town.creates(provider))
 
 

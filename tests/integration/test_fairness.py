@@ -18,8 +18,8 @@ from tests.town import QUICK, Town, open_town
 from workers.engine import Engine
 from workers.watchman import Watchman
 
-HUNG_S = 4.0
-SOON_S = 2.0
+HUNG_S = 6.0
+SOON_S = 4.0
 
 
 @pytest.fixture(scope="module")

@@ -92,9 +92,11 @@ def test_person_is_told_both_ways_when_noonlight_refuses_for_two_minutes(town: T
     refuse(town)
     incident = town.alarm("fire")
     town.settle()
-    later(town, 29)
+    later(town, 20)
     assert counts(town, "not_accepted") == (0, 0)
-    for told in (1, 2, 3, 4):
+    later(town, 10)
+    assert counts(town, "not_accepted") == (1, 1)
+    for told in (2, 3, 4):
         later(town, 30)
         assert counts(town, "not_accepted") == (told, told)
     assert escalated(town, "not_accepted")[0]["incident_id"] == incident

@@ -88,7 +88,7 @@ def test_open_alarm_takes_in_only_what_it_answers(former: Kind, kind: Kind, stat
     known = Known(former, status, False, was.services)
 
     assert judge(known, _posted(kind)) is (Repeat.FOLD if fits else Repeat.SUCCESSOR)
-    cancelling = Known(former, status, False, was.services, cancelling=True)
+    cancelling = Known(former, status, False, was.services, hopeless=True)
     assert judge(cancelling, _posted(kind)) is Repeat.SUCCESSOR
 
 
