@@ -21,7 +21,7 @@ up: setup ## run the whole stack until Ctrl-C
 	$(BIN)/tocsin up
 
 test: setup ## run every test, on a real Postgres and a real Redis
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 check: setup ## lint, format, types and the laws of import
 	$(BIN)/ruff check .

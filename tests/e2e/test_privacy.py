@@ -161,7 +161,7 @@ def secrets(stack: Stack) -> list[str]:
 
 
 def leaks(text: str, words: list[str]) -> list[str]:
-    """Which of the words stand in the text, and around what; digits inside a longer number or id are no ZIP and no PIN."""
+    """Which of the words stand in the text, and around what; digits inside a longer id are no ZIP and no PIN."""
     return [
         text[max(0, at.start() - 120) : at.end() + 20]
         for word in words

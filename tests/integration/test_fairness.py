@@ -85,7 +85,8 @@ def test_first_tries_find_a_thread_when_retries_fill_the_others(town: Town) -> N
         town.alarm("burglary")
     town.turn(Lane.INTAKE)
     town.change(
-        "UPDATE outbox SET attempts = 3, destination = CASE WHEN id / 2 % 2 = 0 THEN 'account:third' ELSE destination END "
+        "UPDATE outbox SET attempts = 3, "
+        "destination = CASE WHEN id / 2 % 2 = 0 THEN 'account:third' ELSE destination END "
         "WHERE kind = 'create' AND state = 'pending'"
     )
     town.noonlight("_control", hang=hung)
