@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,27 @@ class Rehearsed:
         url = self.stack.described["sandbox"][provider]["url"]
         requests.post(f"{url}/_control", json=body, timeout=10).raise_for_status()
 
+    def imported(self) -> str:
+        """Hand over a portfolio of three, whatever was there before; how its import ended."""
+        web, key = self.stack.described["web"], self.stack.described["api_key"]
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "text/csv"}
+        rows = "".join(f"csv-{n},Depot {n},-33.9,18.{n:03d},{n} Long Street\n" for n in range(3))
+        text = f"site_ref,name,latitude,longitude,address\n{rows}"
+        taken = requests.post(f"{web}/v1/site-imports?allow_fall=true", data=text.encode(), headers=headers, timeout=10)
+        assert taken.status_code == 202, taken.text
+        url, end = f"{web}/v1/site-imports/{taken.json()['id']}", time.monotonic() + 40
+        while time.monotonic() < end:
+            shown = requests.get(url, headers=headers, timeout=10).json()
+            if shown["ended_at"] is not None:
+                return f"{shown['state']} {shown['reason']}".strip()
+            time.sleep(0.1)
+        raise AssertionError(shown)
+
+    def remove(self, reference: str) -> None:
+        """Take a site out again."""
+        web, key = self.stack.described["web"], self.stack.described["api_key"]
+        requests.delete(f"{web}/v1/sites/{reference}", headers={"Authorization": f"Bearer {key}"}, timeout=10)
+
     def site(self, reference: str) -> None:
         """Save a site, and wait until the provider has it."""
         web, key = self.stack.described["web"], self.stack.described["api_key"]
@@ -70,8 +92,12 @@ class Rehearsed:
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Everything that `tocsin up` runs."""
-    with tempfile.TemporaryDirectory(prefix="tocsin-golive-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="tocsin-golive-") as folder,
+        pytest.MonkeyPatch.context() as environment,
+    ):
         Path(folder).chmod(0o711)
+        environment.setenv("TOCSIN_IMPORT_CALLBACK_S", "2")
         with Stack(Path(folder) / "data", lambda line: None) as running:
             yield running
             running.erase()
@@ -166,6 +192,7 @@ def test_golive_is_red_when_a_reference_stands_twice(rehearsed: Rehearsed) -> No
         lines = rehearsed.lines()
     finally:
         rehearsed.control("aura", portal=[{"reference": "golive-twice", "remove": True}] * 2)
+        rehearsed.remove("golive-twice")
     assert "golive-twice: duplicate_reference" in lines[(RESOLVES, "aura")]["why"]
     assert "golive-twice" in lines[(DUPLICATES, "")]["why"]
 
@@ -174,7 +201,9 @@ def test_golive_is_red_when_a_site_was_deleted_at_the_provider(rehearsed: Rehear
     """Its alarm would be refused in the night."""
     rehearsed.site("golive-gone")
     rehearsed.control("aura", portal=[{"reference": "golive-gone", "remove": True}])
-    assert "golive-gone" in rehearsed.lines()[(RESOLVES, "aura")]["why"]
+    lines = rehearsed.lines()
+    rehearsed.remove("golive-gone")
+    assert "golive-gone" in lines[(RESOLVES, "aura")]["why"]
 
 
 def test_golive_is_red_when_nobody_would_be_told(rehearsed: Rehearsed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,3 +225,19 @@ def test_golive_is_red_when_a_log_holds_a_secret(rehearsed: Rehearsed) -> None:
         log.unlink()
     (line,) = [line for line in lines if line["check"] == SERVER_SIDE and line["verdict"] == "fail"]
     assert line["why"] == "careless.log holds a secret of noonlight"
+
+
+def test_golive_judges_a_portfolio_by_its_call_back(rehearsed: Rehearsed) -> None:
+    """Green after an import that was called back; red when the callback never arrives."""
+    with rehearsed.stack.session() as session, session.begin():
+        session.execute(text("UPDATE provider_account SET site_mode = 'csv' WHERE id = 'aura'"))
+    assert rehearsed.imported() == "done"
+    _, lines = rehearsed.golive()
+    found = {line["check"]: line["verdict"] for line in lines if line["account"] == "aura"}
+    assert {found[check] for check in (REGISTERED, DISPATCH, UPDATES, CANCEL, MAPPED, CALLED_BACK)} == {"pass"}
+    rehearsed.control("aura", csv_callback=False)
+    ended = rehearsed.imported()
+    assert ended.startswith("failed"), ended
+    line = rehearsed.lines()[(CALLED_BACK, "aura")]
+    assert line["verdict"] == "fail"
+    assert "not called back" in line["why"]

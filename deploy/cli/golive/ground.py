@@ -31,7 +31,7 @@ class DoorFailedError(Exception):
 
 @dataclass
 class Ground:
-    """One run. `staging` accounts are rehearsed with; `sites` are the references that were registered for it."""
+    """One run. `staging` accounts are rehearsed with, at `sites`; those `registered` are taken out at the end."""
 
     settings: Settings
     sessions: sessionmaker[Session]
@@ -43,6 +43,7 @@ class Ground:
     sample: int
     wait_s: float
     sites: dict[str, list[str]] = field(default_factory=dict)
+    registered: dict[str, list[str]] = field(default_factory=dict)
     incidents: dict[str, str] = field(default_factory=dict)
 
     @property

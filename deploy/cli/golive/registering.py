@@ -28,11 +28,12 @@ def register(ground: Ground) -> Iterator[Line]:
         yield not_applicable(REGISTERED, "", "there is no staging account")
     for account in ground.staging:
         if account.site_mode == "csv":
-            yield person(REGISTERED, account.id, "its sites come by CSV: upload some to staging")
+            yield _imported(ground, account)
             continue
         models = _models(ground, account)
         faults = [fault for place, model in enumerate(models) if (fault := _put(ground, account, place, model))]
-        count = len(ground.sites.get(account.id, []))
+        ground.sites[account.id] = ground.registered.get(account.id, [])
+        count = len(ground.sites[account.id])
         yield judged(
             REGISTERED, account.id, faults, f"{count} sites saved, and known to the provider where it keeps any"
         )
@@ -42,7 +43,7 @@ def remove(ground: Ground) -> Iterator[Line]:
     """What was registered, where the API can take sites out."""
     for account in ground.staging:
         faults, left = [], []
-        for reference in ground.sites.get(account.id, []):
+        for reference in ground.registered.get(account.id, []):
             answer = ground.request("DELETE", site_path(reference))
             if answer.status_code == 405:
                 left.append(reference)
@@ -54,6 +55,19 @@ def remove(ground: Ground) -> Iterator[Line]:
             yield person(REMOVED, account.id, f"remove them by hand: {', '.join(left)}")
         else:
             yield judged(REMOVED, account.id, faults, "taken out again")
+
+
+def _imported(ground: Ground, account: Account) -> Line:
+    """An account that is fed by CSV is rehearsed with sites of its own portfolio, which stay."""
+    rows = ground.rows(
+        "SELECT reference FROM site WHERE account_id = :a AND deleted_at IS NULL ORDER BY md5(reference) LIMIT :k",
+        a=account.id,
+        k=max(LEAST, ground.sample),
+    )
+    if len(rows) < LEAST:
+        return person(REGISTERED, account.id, "its sites come by CSV: import some to staging, then run this again")
+    ground.sites[account.id] = [row.reference for row in rows]
+    return judged(REGISTERED, account.id, [], f"{len(rows)} sites of its imported portfolio")
 
 
 def _models(ground: Ground, account: Account) -> list[dict[str, Any]]:
@@ -86,7 +100,7 @@ def _put(ground: Ground, account: Account, place: int, model: dict[str, Any]) ->
         ground.taken("PUT", site_path(reference), body)
     except DoorFailedError as error:
         return str(error)
-    ground.sites.setdefault(account.id, []).append(reference)
+    ground.registered.setdefault(account.id, []).append(reference)
     if registry.get(account.provider).sites is None or ground.until(lambda: _is_synced(ground, reference)):
         return ""
     return f"{reference} did not reach the provider: {ground.taken('GET', site_path(reference))['sync_state']}"
