@@ -48,7 +48,7 @@ class Figures:
         )
 
         self._failed_probes = Gauge(
-            "tocsin_account_failed_probes", "Probes in a row that an account failed.", ["account"], registry=self.registry
+            "tocsin_account_failed_probes", "Probes failed in a row.", ["account"], registry=self.registry
         )
 
     def _gauge(self, name: str, text: str) -> Gauge:
