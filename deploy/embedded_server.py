@@ -188,7 +188,7 @@ def _end(family: list[psutil.Process], stop_signal: signal.Signals) -> None:
 
 def _parent(process: psutil.Process) -> int:
     try:
-        return process.ppid()
+        return int(process.ppid())
     except psutil.NoSuchProcess:
         return 0
 
@@ -205,7 +205,7 @@ def _await_end(family: list[psutil.Process]) -> list[psutil.Process]:
 
 def _runs(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

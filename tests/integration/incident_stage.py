@@ -34,7 +34,7 @@ def await_request(town: Town, provider: str, method: str, path_end: str, *, coun
 
     def arrived() -> bool:
         log: list[dict[str, Any]] = getattr(town, provider)("_log")
-        return sum(entry["method"] == method and entry["path"].endswith(path_end) for entry in log) >= count
+        return len([e for e in log if e["method"] == method and str(e["path"]).endswith(path_end)]) >= count
 
     await_that(arrived)
 
