@@ -6,9 +6,20 @@ import pytest
 
 from shared.providers import registry
 
-CAPABILITIES = (
-    "lookup notes note_stream registration verifier events locations people person certificates sites bulk"
-).split()
+CAPABILITIES = [
+    "lookup",
+    "notes",
+    "note_stream",
+    "registration",
+    "verifier",
+    "events",
+    "locations",
+    "people",
+    "person",
+    "certificates",
+    "sites",
+    "bulk",
+]
 
 
 def test_registry_finds_every_folder() -> None:
