@@ -306,3 +306,30 @@ def test_nobody_is_replaced_when_the_cancel_overtakes_a_poll(town: Town) -> None
 
     assert town.status(incident) == "cancelled"
     assert "responder_replaced" not in town.events(incident)
+
+
+def test_write_backs_go_on_when_the_polled_provider_hangs(town: Town) -> None:
+    """Its own share of calls is all that it holds."""
+    incident = requested(town, town.guarded_site(), "burglary")
+    town.settle()
+    ref = town.incident(incident)["incident_ref"]
+    town.aura("_control", hang=[{"path": ACTIVE, "seconds": 1.5, "times": 1}])
+    town.change("UPDATE dispatch SET poll_at = now() WHERE incident_id = :i", i=incident)
+    watching.begin(town.deps)
+    with another_worker(town, Lane.OUTGOING):
+        await_request(town, "aura", "GET", ACTIVE)
+        town.post(f"/v1/incidents/{incident}/acknowledge", {"by": "Ann Operator"})
+        town.turn(Lane.INTAKE)
+        await_that(lambda: town.writebacks(ref)[-1]["event"] == "acknowledged_by_operator")
+        assert town.one("SELECT count(*) FROM outbox WHERE kind = 'watch' AND state = 'pending'") == 1
+
+
+def test_list_is_asked_for_once_when_two_beats_run_the_duty(town: Town) -> None:
+    """One row per account, however often it falls due."""
+    for _ in range(2):
+        requested(town, town.guarded_site(), "burglary")
+    town.change("UPDATE dispatch SET poll_at = now() WHERE poll_at IS NOT NULL")
+    for _ in range(2):
+        watching.begin(town.deps)
+
+    assert town.one("SELECT count(*) FROM outbox WHERE kind = 'watch' AND state = 'pending'") == 1
