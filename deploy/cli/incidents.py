@@ -18,7 +18,7 @@ from shared.domain.lifecycle import Status
 from shared.store import reading
 from shared.store.models import Incident
 from shared.store.reading import IncidentFilter, IncidentView
-from webhooks_app.bodies import ByReasonBody, CancelBody, DropBody
+from webhooks_app.bodies import ByReasonBody, CancelBody, DropBody, ReportBody
 
 
 def add(commands: Commands) -> None:
@@ -27,6 +27,7 @@ def add(commands: Commands) -> None:
     listing = command(own, "list", run_list, "list incidents, newest first")
     listing.add_argument("--status", action="append", choices=[status.value for status in Status], default=[])
     listing.add_argument("--site", metavar="REF")
+    listing.add_argument("--report", choices=["missing"], help="closed ones whose report was not filed")
     take_limit(listing)
     take_platform(listing)
     for name, run, about in (
@@ -35,6 +36,7 @@ def add(commands: Commands) -> None:
         ("drop", run_drop, "end all attempts: nobody is sent"),
         ("close", run_close, "close what the provider's end was not seen of"),
         ("cancel", run_cancel, "ask to stop the response"),
+        ("report", run_report, "note where the report of what happened was filed"),
     ):
         one = command(own, name, run, about)
         one.add_argument("id")
@@ -47,6 +49,9 @@ def add(commands: Commands) -> None:
             take_by(one)
         if name == "cancel":
             _take_cancel(one)
+        if name == "report":
+            one.add_argument("--url", required=True)
+            take_by(one)
 
 
 def _take_cancel(one: argparse.ArgumentParser) -> None:
@@ -59,7 +64,12 @@ def _take_cancel(one: argparse.ArgumentParser) -> None:
 
 def run_list(arguments: argparse.Namespace) -> int:
     """List incidents."""
-    wanted = IncidentFilter(statuses=arguments.status, site_ref=arguments.site, limit=arguments.limit)
+    wanted = IncidentFilter(
+        statuses=arguments.status,
+        site_ref=arguments.site,
+        unreported=arguments.report == "missing",
+        limit=arguments.limit,
+    )
     with reach() as here:
         rows = reading.incidents(here.session, here.platform(arguments.platform).id, wanted)
         shown = [_summary(incident, provider) for incident, provider in rows[: arguments.limit]]
@@ -103,6 +113,11 @@ def run_cancel(arguments: argparse.Namespace) -> int:
     """Ask to stop the response."""
     arguments.pin = read_secrets(arguments, ("pin",)).get("pin")
     return _act(arguments, "cancel", CancelBody, ("by", "reason", "note", "pin"), {"origin": "platform"})
+
+
+def run_report(arguments: argparse.Namespace) -> int:
+    """Note where the report is; it is written back as `report_url`."""
+    return _act(arguments, "report", ReportBody, ("url", "by"))
 
 
 def _act(

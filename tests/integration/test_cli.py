@@ -198,6 +198,7 @@ def test_incident_is_listed_and_shown(cli: Cli) -> None:
     assert (listed["id"], shown["ref"], shown["legs"], shown["timeline"]) == (incident_id, "job 1", [], [])
     assert HOME["person"]["name"] not in json.dumps(shown)
     assert cli.own("incidents", "list", "--status", "closed") == []
+    assert cli.own("incidents", "list", "--report", "missing") == []
 
 
 @pytest.mark.parametrize(
@@ -209,6 +210,10 @@ def test_incident_is_listed_and_shown(cli: Cli) -> None:
         (
             ("cancel", "--reason", "false_alarm", "--from-env", "pin=A_PIN"),
             {"reason": "false_alarm", "pin": "4711", "by": None, "note": None, "origin": "platform"},
+        ),
+        (
+            ("report", "--url", "https://portal.example.com/1", "--by", "Ann"),
+            {"url": "https://portal.example.com/1", "by": "Ann"},
         ),
     ],
 )
