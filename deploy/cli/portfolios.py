@@ -61,10 +61,11 @@ def run_import(arguments: argparse.Namespace) -> int:
     with reach() as here:
         account = _account(here, arguments, bulk=True)
         good, faults = _check(here, account, content, _DELIMITERS.get(arguments.delimiter))
+        reason = "" if faults or arguments.allow_fall or arguments.keep_absent else _fall(here, account, good)
     bad = len({fault.line for fault in faults})
     if arguments.dry_run or faults:
-        _report(good, bad, faults, as_json=arguments.json)
-        return 1 if faults else 0
+        _report(good, bad, faults, reason, as_json=arguments.json)
+        return 1 if faults or reason else 0
     row = _watched(_hand_over(arguments, account.id, content), good)
     shown = {name: getattr(row, name) for name in ("id", "state", "good", "saved", "removed", "uploaded", "reason")}
     show(shown, as_json=arguments.json)
@@ -107,14 +108,25 @@ def _check(here: Reach, account: ProviderAccount, content: bytes, delimiter: str
     return good, faults
 
 
-def _report(good: int, bad: int, faults: list[Fault], *, as_json: bool) -> None:
+def _fall(here: Reach, account: ProviderAccount, good: int) -> str:
+    """Why so few rows would be refused; the first upload is compared with the provider's listing by the work only."""
+    before = importing.last_upload(here.session, account.id)
+    if before is None or not portfolio.shrinks(before, good, here.settings.import_fall_share):
+        return ""
+    return portfolio.fall(before, good, here.settings.import_fall_share)
+
+
+def _report(good: int, bad: int, faults: list[Fault], reason: str, *, as_json: bool) -> None:
     if as_json:
-        show({"good": good, "bad": bad, "faults": [asdict(fault) for fault in faults]}, as_json=True)
+        found = [asdict(fault) for fault in faults]
+        show({"good": good, "bad": bad, "faults": found, "reason": reason}, as_json=True)
         return
     if faults:
         show_all([asdict(fault) for fault in faults[:FAULTS_SHOWN]], as_json=False)
     more = f"; {len(faults) - FAULTS_SHOWN} more faults, all of them with --json" if len(faults) > FAULTS_SHOWN else ""
     say(f"{good} rows are good, {bad} are not{more}")
+    if reason:
+        say(f"the file would be refused: {reason}")
 
 
 def _hand_over(arguments: argparse.Namespace, account_id: str, content: bytes) -> int:

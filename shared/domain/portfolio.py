@@ -203,3 +203,8 @@ def unguarded(text: str) -> str:
 def shrinks(before: int, after: int, share: float) -> bool:
     """True when so many rows fewer than before look like a file that was cut."""
     return before > 0 and (before - after) / before > share
+
+
+def fall(before: int, after: int, share: float) -> str:
+    """What is said of a file that shrinks."""
+    return f"{after} rows after {before}: that is a fall of more than {share:.0%}, as of a file that was cut"

@@ -64,7 +64,7 @@ def test_portfolio_goes_in_and_comes_out(town: Town, tmp_path: Path, capsys: pyt
     code, shown = run(capsys, "export", "--account", "aura", "--to", str(back))
     assert (code, shown["sites"]) == (0, 2)
     assert "'=1+1" in back.read_text()
-    assert run(capsys, "import", str(back), "--dry-run")[1] == {"good": 2, "bad": 0, "faults": []}
+    assert run(capsys, "import", str(back), "--dry-run")[1] == {"good": 2, "bad": 0, "faults": [], "reason": ""}
 
     code, runs = run(capsys, "reconcile")
     assert (code, runs[0]["state"], runs[0]["drift"]) == (0, "done", {})
@@ -73,6 +73,20 @@ def test_portfolio_goes_in_and_comes_out(town: Town, tmp_path: Path, capsys: pyt
     assert (code, runs[0]["drift"]) == (1, {"renamed": 1})
     code, drift = run(capsys, "drift")
     assert [(row["site"], row["kind"]) for row in drift] == [("a", "renamed")]
+
+
+def test_dry_run_says_that_a_small_file_would_be_refused(
+    town: Town, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the guard that the upload has, unless the fall is meant."""
+    file, short = tmp_path / "in.csv", tmp_path / "short.csv"
+    file.write_text(HEAD + "a,Depot,1.5,2,\nb,Mill,-3.5,4,\n")
+    assert run(capsys, "import", str(file), "--allow-fall")[1]["state"] == "done"
+    short.write_text(HEAD + "a,Depot,1.5,2,\n")
+    code, shown = run(capsys, "import", str(short), "--dry-run")
+    assert (code, shown["good"], shown["bad"]) == (1, 1, 0)
+    assert "1 rows after 2" in shown["reason"]
+    assert run(capsys, "import", str(short), "--dry-run", "--allow-fall")[0] == 0
 
 
 def test_dry_run_names_each_bad_row(town: Town, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,7 +122,7 @@ def _refusal(deps: Deps, row: SiteImport, account: Account, good: int, bad: int)
         return f"it cannot be compared with what the provider lists: {error.outcome.reason}"
     share = deps.settings.import_fall_share
     if portfolio.shrinks(before, good, share):
-        return f"{good} rows after {before}: that is a fall of more than {share:.0%}, as of a file that was cut"
+        return portfolio.fall(before, good, share)
     return ""
 
 
