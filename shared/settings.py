@@ -46,6 +46,8 @@ class Settings(BaseSettings):
 
     # Where we may be told to write to: https and public addresses, or loopback; see docs/security.md.
     allow_private_endpoints: bool = False
+    # Hosts that platforms may name as their location source, `host` or `host:port`; loopback needs no entry.
+    location_hosts: Listed = ()
 
     max_body_bytes: int = Field(default=262_144, ge=1024)
     hold_without_database_s: float = Field(default=3.0, ge=0, le=10)
@@ -88,7 +90,9 @@ class Settings(BaseSettings):
 
     log_level: str = "INFO"
 
-    @field_validator("encryption_keys", "aura_webhook_secrets", "noonlight_webhook_secrets", mode="before")
+    @field_validator(
+        "encryption_keys", "aura_webhook_secrets", "noonlight_webhook_secrets", "location_hosts", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         """A list is comma-separated in the environment."""

@@ -11,6 +11,7 @@ from shared.domain.lifecycle import Status
 from shared.domain.words import word
 from shared.platforms import endpoints, location_source
 from shared.providers import registry
+from shared.settings import Settings
 from shared.store import platforms, reading
 from shared.store.models import Platform
 from webhooks_app import door as doors
@@ -33,18 +34,19 @@ def put_platform() -> Response:
     """Change what is given."""
     here = doors.door()
     body, _ = model_body(PlatformBody, here.settings.max_body_bytes)
-    _check(body, allow_private=here.settings.allow_private_endpoints)
+    _check(body, here.settings)
     return jsonify(_shown(here.database.run(lambda session: _change(session, body))))
 
 
-def _check(body: PlatformBody, *, allow_private: bool) -> None:
+def _check(body: PlatformBody, settings: Settings) -> None:
+    allow_private = settings.allow_private_endpoints
     found: list[tuple[str, str]] = []
     for name in ("writeback_url", "escalation_url"):
         url = getattr(body, name)
         if url:
             found += [(name, reason) for reason in endpoints.problems(url, allow_private)]
     if body.location_source_url:
-        reasons = location_source.problems(body.location_source_url, allow_private)
+        reasons = location_source.problems(body.location_source_url, allow_private, settings.location_hosts)
         found += [("location_source_url", reason) for reason in reasons]
     provider = body.policies.default_provider if body.policies else None
     if provider is not None and provider not in registry.names():

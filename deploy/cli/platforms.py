@@ -119,7 +119,8 @@ def _checked(here: Reach, given: dict[str, Any]) -> PlatformBody:
         if found:
             raise CommandError(f"{name} {'; '.join(found)}")
     url = given.get("location_source_url")
-    found = location_source.problems(url, here.settings.allow_private_endpoints) if url else []
+    rules = here.settings.allow_private_endpoints, here.settings.location_hosts
+    found = location_source.problems(url, *rules) if url else []
     if found:
         raise CommandError(f"location_source_url {'; '.join(found)}")
     provider = body.policies.default_provider if body.policies else None

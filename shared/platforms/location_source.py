@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from shared.platforms import endpoints
 from shared.providers.answers import moment, parse_json
+from shared.providers.guard import is_loopback_host
 from shared.providers.http import AddressRefused, Answer, AnswerLost, Guard, NotSent, exchange
 
 ANSWER_CAP = 64_000
 MOST_FIXES = 100
 PLACEHOLDERS = ("incident_ref", "incident_id")
+NOT_LISTED = "names a host that TOCSIN_LOCATION_HOSTS does not list"
 _BRACED = re.compile(r"\{([^{}]*)\}")
 
 
@@ -34,10 +36,11 @@ class Source:
     url: str = field(repr=False)
     token: str = field(repr=False)
     allow_private: bool = False
+    hosts: tuple[str, ...] = ()
 
 
-def problems(url: str, allow_private: bool) -> list[str]:
-    """What is wrong with a source's URL; placeholders may stand in path and query only, so the host is fixed."""
+def problems(url: str, allow_private: bool, hosts: Sequence[str]) -> list[str]:
+    """What is wrong with a source's URL: the host is fixed (no placeholder in it), and one of `hosts` or loopback."""
     unknown = set(_BRACED.findall(url)) - set(PLACEHOLDERS)
     plain = filled(url, dict.fromkeys(PLACEHOLDERS, "x"))
     if unknown or "{" in plain or "}" in plain:
@@ -45,7 +48,18 @@ def problems(url: str, allow_private: bool) -> list[str]:
     found = endpoints.problems(plain, allow_private)
     if not found and urlsplit(plain).netloc not in url:
         found.append("must name its host without a placeholder")
+    if not found and not _is_listed(plain, hosts):
+        found.append(NOT_LISTED)
     return found
+
+
+def _is_listed(url: str, hosts: Sequence[str]) -> bool:
+    """Whether the host, with its port where that is not the scheme's own, is listed; loopback needs no entry."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    own = port is None or port == (443 if parts.scheme == "https" else 80)
+    name = host if own else f"{host}:{port}"
+    return is_loopback_host(host) or name in {listed.lower() for listed in hosts}
 
 
 def filled(url: str, values: Mapping[str, str]) -> str:
@@ -60,6 +74,8 @@ def fetch(source: Source, values: Mapping[str, str], deadline: float) -> list[di
     headers = {"Authorization": f"Bearer {source.token}"} if source.token else {}
     guard = Guard(allow_private=source.allow_private)
     url = filled(source.url, values)
+    if not _is_listed(url, source.hosts):
+        raise SourceFailed(NOT_LISTED)
     try:
         answer = exchange("GET", url, deadline=deadline, headers=headers, cap=ANSWER_CAP, guard=guard)
     except (AddressRefused, NotSent, AnswerLost) as error:

@@ -163,6 +163,7 @@ def test_write_backs_go_on_when_the_source_hangs(town: Town) -> None:
         "https://example.com/{incident_ref",
         "https://me:secret@example.com/{incident_ref}",
         "file:///etc/passwd",
+        "https://not-listed.example.com/{incident_ref}",
     ],
 )
 def test_source_is_refused_when_it_is_not_a_public_https_address(town: Town, url: str) -> None:

@@ -82,11 +82,12 @@ def _load(book: Ledger, lease: Lease) -> Question | None:
         finish(row, book.now, "void", "nobody needs it any more")
         return None
     sealed = platform.location_source_secret
-    allow_private = book.deps.settings.allow_private_endpoints
+    settings = book.deps.settings
+    token = book.box.open(sealed) if sealed else ""
     return Question(
         incident_id=incident.id,
         interval_s=platform.location_source_interval_s,
-        source=Source(platform.location_source_url, book.box.open(sealed) if sealed else "", allow_private),
+        source=Source(platform.location_source_url, token, settings.allow_private_endpoints, settings.location_hosts),
         values={"incident_ref": incident.incident_ref, "incident_id": incident.id},
     )
 
