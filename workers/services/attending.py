@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import exists, select, text
+from sqlalchemy import exists, func, select, text
 from sqlalchemy.orm import Session
 
 from shared.domain import retry
@@ -56,13 +58,28 @@ _REMATCH = text("""
 
 
 def attend(deps: Deps) -> None:
-    """One round: what is late or in doubt becomes a notice, and notices that are due are told."""
-    for duty in (verifying.overdue, _doubts, _late, _cancels_in_doubt, _strangers, _tell):
-        with deps.sessions.begin() as session:
-            book = Ledger(session, deps)
-            duty(book)
-        for what in book.rings():
-            deps.ringer.ring(what)
+    """One round: what is late or in doubt becomes a notice, and notices that are due are told.
+
+    A duty that fails silences none of the others. Raises the first error, when all had their turn.
+    """
+    failed: list[Exception] = []
+    duties: list[Callable[[Deps], None]] = [verifying.overdue, *(partial(_in_one, duty) for duty in _DUTIES)]
+    for duty in duties:
+        try:
+            duty(deps)
+        except Exception as error:  # noqa: BLE001 - it is raised below
+            failed.append(error)
+    if failed:
+        raise failed[0]
+
+
+def _in_one(duty: Callable[[Ledger], None], deps: Deps) -> None:
+    """Run a duty in a transaction of its own."""
+    with deps.sessions.begin() as session:
+        book = Ledger(session, deps)
+        duty(book)
+    for what in book.rings():
+        deps.ringer.ring(what)
 
 
 def _doubts(book: Ledger) -> None:
@@ -102,6 +119,7 @@ def _cancels_in_doubt(book: Ledger) -> None:
     found = book.session.scalars(
         select(Incident.id)
         .where(Incident.cancel == "requested", Incident.status.not_in([status.value for status in ENDED]))
+        .order_by(func.random())  # they stay here until they are settled: each of many gets its turn
         .limit(AT_ONCE)
     ).all()
     for incident in book.lock(found):
@@ -174,6 +192,9 @@ def _bundle(book: Ledger, platform: Platform) -> None:
         made = add_single(book.session, **values, platform_id=platform.id, single=f"{kind}:{platform.id}")
         if made is not None:
             book.ring(Lane.OUTGOING)
+
+
+_DUTIES = (_doubts, _late, _cancels_in_doubt, _strangers, _tell)
 
 
 def oldest_unserved_s(session: Session) -> float:

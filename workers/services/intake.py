@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from sqlalchemy import select, tuple_
+from sqlalchemy import select, text, tuple_
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -31,6 +31,10 @@ AGAIN_IN_S = 1.0
 # Deadlocks and busy locks pass; with the database away for longer the lease runs out.
 WORK_PATIENCE_S = 2.0
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+# Locks are held for milliseconds; whoever holds one for longer must not hold up the rest of a batch.
+LOCK_MS = 1_000
+# No lock was to be had in time, a deadlock, a statement that took too long.
+BUSY = ("55P03", "40P01", "57014")
 ACTIONS = operating.ACTIONS | {
     "locations": locating.pushed,
     "people": introducing.added,
@@ -47,9 +51,10 @@ def work_batch(deps: Deps) -> int:
     if together:
         try:
             _work(deps, together)
-        except DATABASE_AWAY:
-            raise
-        except Exception as error:  # noqa: BLE001 - one bad row must not stop the others
+        except Exception as error:
+            if isinstance(error, DATABASE_AWAY) and not _is_busy(error):
+                raise
+            # One bad row must not stop the others.
             log.warning("intake.batch_failed", rows=len(together), error=type(error).__name__)
             alone = together + alone
     for one in alone:
@@ -59,6 +64,7 @@ def work_batch(deps: Deps) -> int:
 
 def _work(deps: Deps, taken: list[Taken]) -> None:
     def work(session: Session) -> Ledger:
+        session.execute(text(f"SET LOCAL lock_timeout = {LOCK_MS}"))
         book = Ledger(session, deps)
         _lock_all(book, [one.id for one in taken])
         for row in hold_rows(session, taken):
@@ -113,12 +119,20 @@ def _work_row(book: Ledger, row: Inbox) -> None:
 def _work_alone(deps: Deps, one: Taken) -> None:
     try:
         _work(deps, [one])
-    except DATABASE_AWAY:
-        raise
     except Exception as error:
+        if isinstance(error, DATABASE_AWAY):
+            if _is_busy(error):
+                log.warning("intake.row_busy", row=one.id)
+                return  # its lease runs out, and then it is tried again
+            raise
         log.exception("intake.row_failed", row=one.id)
         name = type(error).__name__
         deps.record(lambda session: _put_off(session, deps, one, name))
+
+
+def _is_busy(error: Exception) -> bool:
+    """What a row touches is held by somebody's transaction: the database is there, and the other rows can go."""
+    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) in BUSY
 
 
 def _put_off(session: Session, deps: Deps, one: Taken, error: str) -> None:

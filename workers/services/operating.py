@@ -47,6 +47,7 @@ def resend(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     if refused is not None:
         book.tell(incident, "resend_refused", f"Resend by {by} refused: {refused}", source="operator")
         return
+    _watch_anew(book, incident)
     until = book.in_seconds(book.deps.settings.create_max_age_s)
     leg = legs.live_leg(book.session, incident.id)
     if leg is not None and leg.outcome == "pending":
@@ -97,6 +98,23 @@ def _no_resend(book: Ledger, incident: Incident) -> str | None:
     if leg is not None and leg.outcome == "accepted" and leg.status != Status.CANCELLED.value:
         return "a response is on its way"
     return None
+
+
+def _watch_anew(book: Ledger, incident: Incident) -> None:
+    """Who heard of the first failure has not heard of the next: it is told once this try had its time, too."""
+    incident.acknowledged_by = None
+    book.session.execute(
+        update(Notice)
+        .where(
+            Notice.subject == f"incident:{incident.id}", Notice.ended_at.is_(None), Notice.acknowledged_at.is_not(None)
+        )
+        .values(
+            acknowledged_at=None,
+            acknowledged_by=None,
+            next_at=book.in_seconds(book.deps.settings.told_after_s),
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _hurry(book: Ledger, leg_id: int, until: object) -> None:

@@ -137,6 +137,8 @@ def further(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
         if _is_over(incident) or _asks_for_more(book, incident, body):
             _successor(book, row, incident, body)
             return
+    if incident.status == Status.HOLDING.value and _asks_for_somebody(book, incident, body):
+        verifying.overtaken(book, incident)
     place = (body.get("location") or {}).get("coordinates")
     if incident.moving and place:
         locating.take(book, incident, [place], "push", row.received_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shared.domain.kinds import RULES, Kind
@@ -27,6 +27,7 @@ _WORDS = {
     "yes": "Verified: it was seen, somebody is sent",
     "inconclusive": "Not verified, nobody could tell; somebody is sent",
     "timeout": "Not verified in time; somebody is sent",
+    "overtaken": "A further signal came, whose pictures nobody was asked about; somebody is sent",
     "failed": "Verification could not be asked for; somebody is sent",
 }
 
@@ -127,13 +128,35 @@ def judged(book: Ledger, row: Inbox, verdict: Verdict) -> None:
     _decide(book, task, verdict.answer, verdict.reason)
 
 
-def overdue(book: Ledger) -> None:
-    """Nobody answered in time: the alarms go."""
-    waiting = select(Verification).where(Verification.state == "waiting", Verification.ends_at <= book.now)
-    tasks = book.session.scalars(waiting.limit(AT_ONCE)).all()
-    book.lock(task.incident_id for task in tasks)
-    for task in tasks:
-        _decide(book, task, "timeout", "")
+def overtaken(book: Ledger, incident: Incident) -> None:
+    """A further signal came while it waits: what is seen in the first pictures cannot speak for that one."""
+    waiting = select(Verification).where(Verification.incident_id == incident.id, Verification.state == "waiting")
+    for task in book.session.scalars(waiting).all():
+        _decide(book, task, "overtaken", "")
+
+
+def overdue(deps: Deps) -> None:
+    """Nobody answered in time: the alarms go, each by itself. Raises the last error, when all had their turn.
+
+    The newest first, so that those which cannot go do not come before all others each time.
+    """
+    over = Verification.state == "waiting", Verification.ends_at <= func.now()
+    with deps.sessions() as session:
+        ids = session.scalars(select(Verification.id).where(*over).order_by(Verification.ends_at.desc()).limit(AT_ONCE))
+        found = list(ids)
+    failed: Exception | None = None
+    for task_id in found:
+        try:
+            with deps.sessions.begin() as session:
+                book = Ledger(session, deps)
+                _decide(book, session.get_one(Verification, task_id), "timeout", "")
+        except Exception as error:  # noqa: BLE001 - one that cannot go holds back no other
+            failed = error
+            continue
+        for what in book.rings():
+            deps.ringer.ring(what)
+    if failed is not None:
+        raise failed
 
 
 def _decide(book: Ledger, task: Verification, answer: str, reason: str) -> None:
@@ -141,7 +164,7 @@ def _decide(book: Ledger, task: Verification, answer: str, reason: str) -> None:
     incident = book.incident(task.incident_id)
     book.session.refresh(task, with_for_update=True)
     if task.state != "waiting":
-        if answer != "timeout":
+        if answer not in ("timeout", "overtaken"):
             task.late = answer
             words = f"Verification answered {answer} after the decision"
             book.tell(incident, "verification", words, effect=f"verification:{task.id}:late:{answer}")

@@ -12,7 +12,8 @@ class Verification(Base):
     """One question about one incident; its id is that of the provider's task.
 
     `state`: waiting (until `ends_at`), yes, no, inconclusive (the provider could not say), timeout (nobody answered in
-    time), failed (it could not be asked). What came later than the decision stands in `late`.
+    time), failed (it could not be asked), overtaken (a further signal came). What came later than the decision stands
+    in `late`.
     """
 
     __tablename__ = "verification"
