@@ -29,8 +29,9 @@ check: setup ## lint, format, types and the laws of import
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: setup ## measure the dwell of an idle system beside its unavoidable parts
+bench: setup ## measure the dwell of an idle system, and comparisons of many sites
 	$(BIN)/python -m bench.dwell
+	$(BIN)/python -m bench.reconciling
 
 format: setup ## put the code into its one format
 	$(BIN)/ruff check --fix .
