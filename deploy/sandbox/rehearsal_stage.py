@@ -13,7 +13,7 @@ from typing import Any
 
 FILE = "sandbox.json"
 # The sandbox's ETA is `etaSeconds`; AURA does not publish the unit of its own.
-_AURA_OPTIONS = {"eta_unit": "seconds"}
+_AURA_OPTIONS = {"eta_unit": "seconds", "report_url_template": "https://portal.example.com/callouts/{id}/report"}
 
 
 def configuration(known: Mapping[str, Any], web_url: str, port: Callable[[int | None], int]) -> dict[str, Any]:
