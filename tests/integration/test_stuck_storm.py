@@ -101,7 +101,7 @@ def test_no_living_incident_is_stuck_in_a_storm_of_people_and_faults(town: Town,
             if dice.random() < 0.5:
                 incidents.append(town.site_alarm(dice.choice(sites), kind))
             else:
-                incidents.append(town.alarm(kind, **({"media": PICTURE} if dice.random() < 0.7 else {})))
+                incidents.append(town.alarm(kind, media=PICTURE if dice.random() < 0.7 else []))
         for incident in incidents:
             if dice.random() < 0.15:
                 _act(town, dice, incident)
