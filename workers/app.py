@@ -8,7 +8,6 @@ import structlog
 from celery import Celery, Task
 from celery.signals import setup_logging, worker_ready
 from kombu.entity import Exchange, Queue
-from kombu.transport import TRANSPORT_ALIASES
 
 from shared import log as logs
 from shared.domain.lanes import Lane
@@ -54,9 +53,6 @@ def _warm_up(**_: Any) -> None:
 
 def make_app() -> Celery:
     """An app on the broker of the settings, knowing every lane and every task."""
-    # Not `broker_transport`: that changes the address's scheme, and Flower would not show the lanes of such a broker.
-    for scheme in ("redis", "rediss"):
-        TRANSPORT_ALIASES[scheme] = "workers.transport:Transport"
     made = Celery(
         "tocsin",
         broker=current().redis_url.get_secret_value(),

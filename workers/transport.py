@@ -61,7 +61,15 @@ class Transport(redis.Transport):
 
 
 class EagerConnection(Connection):
-    """A connection that is tried again every second, however long the broker was away."""
+    """A connection over our transport, tried again every second, however long the broker was away.
+
+    The transport is named here and not as `broker_transport`: that would change the address's scheme, and Flower shows
+    no lanes of a broker whose scheme it does not know.
+    """
+
+    def get_transport_cls(self) -> type[Transport]:
+        """Ours, whatever else this process has resolved for the scheme."""
+        return Transport
 
     def _ensure_connection(self, *args: Any, **options: Any) -> Any:
         pauses = {"interval_start": RECONNECT_EVERY_S, "interval_step": 0, "interval_max": RECONNECT_EVERY_S}
