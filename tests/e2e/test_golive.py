@@ -47,7 +47,7 @@ class Rehearsed:
 
     def lines(self, *words: str) -> Lines:
         """The lines of a run that fails, with little patience, by check and account."""
-        code, lines = self.golive("--wait", "3", *words)
+        code, lines = self.golive("--wait", "8", *words)
         assert code == 1
         return {(line["check"], line["account"]): line for line in lines}
 
@@ -221,7 +221,7 @@ def test_golive_is_red_when_a_log_holds_a_secret(rehearsed: Rehearsed) -> None:
     log = rehearsed.stack.data_dir / "logs" / "careless.log"
     log.write_text(f"sending with {secret}\n")
     try:
-        _, lines = rehearsed.golive("--wait", "3")
+        _, lines = rehearsed.golive("--wait", "8")
     finally:
         log.unlink()
     (line,) = [line for line in lines if line["check"] == SERVER_SIDE and line["verdict"] == "fail"]
