@@ -206,8 +206,19 @@ def send_cancel(book: Ledger, leg: Leg, incident: Incident, *, surplus: bool = F
     if leg.cancel not in (None, "refused") or leg.provider_alarm_id is None:
         return
     leg.cancel = "wanted"
-    details = book.details(incident)
-    pin = (details.get("person") or {}).get("pin")
+    why = None if surplus else _why(incident, book.details(incident).get("cancel_note"))
+    _cancel(book, leg, incident, why, {"surplus": surplus}, priority=0)
+
+
+def send_cancel_if_kept_is_active(book: Ledger, leg: Leg, incident: Incident) -> None:
+    """Have a surplus leg stopped by itself, should the one that is kept still answer (law 4)."""
+    _cancel(book, leg, incident, None, {"surplus": True, "if_kept_is_active": True}, priority=10)
+
+
+def _cancel(
+    book: Ledger, leg: Leg, incident: Incident, why: str | None, body: dict[str, object], *, priority: int
+) -> None:
+    pin = (book.details(incident).get("person") or {}).get("pin")
     book.send(
         Outbox(
             lane=Lane.DISPATCH.value,
@@ -217,9 +228,9 @@ def send_cancel(book: Ledger, leg: Leg, incident: Incident, *, surplus: bool = F
             account_id=leg.account_id,
             incident_id=incident.id,
             leg_id=leg.id,
-            priority=0,
-            sealed=book.box.seal({"pin": pin, "why": None if surplus else _why(incident, details.get("cancel_note"))}),
-            body={"surplus": surplus},
+            priority=priority,
+            sealed=book.box.seal({"pin": pin, "why": why}),
+            body=body,
         )
     )
 

@@ -7,12 +7,11 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from shared.domain.lanes import Lane
 from shared.domain.lifecycle import BEFORE_ARRIVAL, Status, ended
 from shared.domain.outcome import Accepted, Outcome, Unknown
 from shared.providers import registry
 from shared.providers.base import ReadFailed
-from shared.store.models import Incident, Leg, Outbox
+from shared.store.models import Incident, Leg
 from shared.store.outbox import Lease, void_pending
 from workers.deps import Deps
 from workers.services import calling, joining, legs
@@ -81,20 +80,7 @@ def _keep_as_surplus(book: Ledger, leg: Leg, incident: Incident, provider_alarm_
     if incident.cancel is not None and incident.cancel != "refused":
         legs.send_cancel(book, leg, incident, surplus=True)
     elif wanted_gone:
-        book.send(
-            Outbox(
-                lane=Lane.DISPATCH.value,
-                kind="cancel",
-                destination=f"account:{leg.account_id}",
-                platform_id=incident.platform_id,
-                account_id=leg.account_id,
-                incident_id=incident.id,
-                leg_id=leg.id,
-                priority=10,
-                sealed=book.box.seal({"pin": (book.details(incident).get("person") or {}).get("pin")}),
-                body={"surplus": True, "if_kept_is_active": True},
-            )
-        )
+        legs.send_cancel_if_kept_is_active(book, leg, incident)
 
 
 class Kept(StrEnum):
