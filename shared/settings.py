@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     location_hosts: Listed = ()
 
     max_body_bytes: int = Field(default=262_144, ge=1024)
+    # Per web process (ADR 8); 0: no limit. Changes and webhooks are never refused for their number.
+    key_reads_per_minute: int = Field(default=3_000, ge=0)
+    address_reads_per_minute: int = Field(default=12_000, ge=0)
+    address_failures_per_minute: int = Field(default=60, ge=0)
+    # How many proxies of ours stand before the door and add to X-Forwarded-For; 0: the peer's address counts.
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
     hold_without_database_s: float = Field(default=3.0, ge=0, le=10)
 
     # A call is over after call_s; its lease outlasts it by lease_margin_s (law 3).

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, IntegerConverter
 
 from shared import log as logs
@@ -24,6 +25,7 @@ from webhooks_app import auth, docs_page, errors, openapi
 from webhooks_app.database import Database, DatabaseAway
 from webhooks_app.door import Door, door
 from webhooks_app.figures import Figures
+from webhooks_app.limits import Limits
 from webhooks_app.routes import ROUTES, Route, View
 
 log = structlog.get_logger(__name__)
@@ -65,6 +67,7 @@ def make(settings: Settings | None, bell: Bell | None) -> Flask:
         box=Box(tuple(key.get_secret_value() for key in settings.encryption_keys)),
         bell=bell or Ringer(Doorbell(settings.redis_url.get_secret_value())),
         figures=Figures(),
+        limits=Limits.of(settings),
         document=json.dumps(document, ensure_ascii=False).encode(),
         page=docs_page.render(document).encode(),
     )
@@ -74,6 +77,8 @@ def make(settings: Settings | None, bell: Bell | None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
     app.url_map.converters.update({"plain": Plain, "number": Number, "rest": Rest})
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     errors.install(app)
     app.before_request(_begin)
     app.after_request(_finish)
@@ -86,7 +91,9 @@ def _add(app: Flask, route: Route) -> None:
     @functools.wraps(route.view)
     def view(**arguments: Any) -> Response:
         if route.scopes:
-            auth.require(route.scopes)
+            auth.require(route.scopes, reads=route.method == "GET")
+        elif route.method == "GET" and not route.probe:
+            auth.count_open_read()
         return route.view(**arguments)
 
     typed: View = view

@@ -12,6 +12,7 @@ from shared.providers import registry
 from shared.providers.base import BadDelivery, BadSignature, Delivered, HookNotConfigured, Provider
 from shared.store import hooks, reception
 from shared.store.reception import Delivery
+from webhooks_app import auth
 from webhooks_app import door as doors
 from webhooks_app.door import Door, Hooked
 from webhooks_app.errors import BAD_REQUEST, NOT_FOUND, UNAUTHENTICATED, UNCONFIGURED, Problem
@@ -23,7 +24,7 @@ MAX_ID_CHARS = 400
 
 
 def receive(provider_name: str, account_id: str | None = None) -> Response:
-    """Take one delivery. A replay gets the same answer and changes nothing; nobody is ever told to slow down."""
+    """Take one delivery. A replay gets the same answer and changes nothing; who is authentic is never told to slow."""
     here = doors.door()
     try:
         provider = registry.get(provider_name)
@@ -49,7 +50,7 @@ def _hooked(here: Door, provider_name: str, account_id: str | None) -> Hooked:
     if known is None:
         row = here.database.run(lambda session: hooks.hook_account(session, provider_name, account_id))
         if row is None:
-            raise _unknown()
+            raise auth.failed(_unknown())
         known = Hooked(account_value(row, here.box), row.platform_id)
         here.hooks.put(key, known)
     return known
@@ -61,7 +62,9 @@ def _events(provider: Provider, hooked: Hooked, raw: bytes) -> list[Delivered]:
         provider.webhooks.verify(hooked.account, list(request.headers.items()), raw)
     except BadSignature:
         headers = {"WWW-Authenticate": 'Webhook realm="tocsin"'}
-        raise Problem(UNAUTHENTICATED, "It carries no valid signature or secret.", headers=headers) from None
+        raise auth.failed(
+            Problem(UNAUTHENTICATED, "It carries no valid signature or secret.", headers=headers)
+        ) from None
     except HookNotConfigured:
         detail = "No webhook secret is configured for this account, so nothing can be trusted."
         raise Problem(UNCONFIGURED, detail, headers={"Retry-After": UNCONFIGURED_RETRY_S}) from None

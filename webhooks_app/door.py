@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from flask import current_app
 
@@ -15,11 +15,15 @@ from shared.providers.base import Account
 from shared.settings import Settings
 from webhooks_app.database import Database
 from webhooks_app.figures import Figures
+from webhooks_app.limits import Limits
+from webhooks_app.looking import Look
 from webhooks_app.principal import Principal
 
 V = TypeVar("V")
 
 KEY_MEMORY_S = 2.0
+# For so long a key that worked is looked up again, however often others fail from its address.
+PROVEN_S = 3_600.0
 ACCOUNT_MEMORY_S = 5.0
 MEMORY_ENTRIES = 10_000
 
@@ -61,10 +65,15 @@ class Door:
     box: Box = field(repr=False)
     bell: Bell
     figures: Figures
+    limits: Limits
     document: bytes = field(repr=False)
     page: bytes = field(repr=False)
     keys: Memory[Principal] = field(default_factory=lambda: Memory(KEY_MEMORY_S), repr=False)
+    wrong: Memory[bool] = field(default_factory=lambda: Memory(KEY_MEMORY_S), repr=False)
+    proven: Memory[bool] = field(default_factory=lambda: Memory(PROVEN_S), repr=False)
     hooks: Memory[Hooked] = field(default_factory=lambda: Memory(ACCOUNT_MEMORY_S), repr=False)
+    readiness: Look[tuple[str | None, list[str]]] = field(default_factory=Look, repr=False)
+    gauges: Look[dict[str, Any]] = field(default_factory=Look, repr=False)
     seen: Memory[bool] = field(default_factory=lambda: Memory(10.0))
 
     def ring(self, lane: Lane) -> None:

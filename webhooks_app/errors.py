@@ -39,13 +39,14 @@ LENGTH_REQUIRED = Kind("length-required", 411, "Content-Length is required")
 TOO_LARGE = Kind("too-large", 413, "The body is too large")
 WRONG_TYPE = Kind("unsupported-media-type", 415, "The body must be application/json")
 INVALID = Kind("invalid", 422, "The body is not valid")
+TOO_MANY = Kind("too-many", 429, "Too many reads, or too many without valid credentials")
 ACCIDENT = Kind("internal-error", 500, "Something went wrong here")
 AWAY = Kind("unavailable", 503, "Not available now; try again")
 UNCONFIGURED = Kind("hook-not-configured", 503, "No webhook secret is configured")
 
 KINDS = (
     BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, CONFLICT, CANNOT, LENGTH_REQUIRED, TOO_LARGE,
-    WRONG_TYPE, INVALID, TOO_SLOW, ACCIDENT, AWAY, UNCONFIGURED,
+    WRONG_TYPE, INVALID, TOO_MANY, TOO_SLOW, ACCIDENT, AWAY, UNCONFIGURED,
 )  # fmt: skip
 
 

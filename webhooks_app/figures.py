@@ -30,6 +30,10 @@ class Figures:
         self.refused_hooks = Counter(
             "tocsin_door_webhooks_refused", "Deliveries refused.", ["provider", "status"], registry=self.registry
         )
+        self.limited = Counter(
+            "tocsin_door_limited", "Requests refused for their number, by what was too many.", ["what"],
+            registry=self.registry,
+        )  # fmt: skip
         self._gauges: dict[str, Gauge] = {
             "database_up": self._gauge("tocsin_database_up", "1 while Postgres answers."),
             "oldest_unserved_s": self._gauge(

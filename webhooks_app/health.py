@@ -32,16 +32,22 @@ def healthz() -> Response:
 def readyz() -> Response:
     """200 while alarms can be kept; warnings name what would make Tocsin slower, deaf on one ear, or blind."""
     here = doors.door()
-    warnings = _configuration(here)
+    failure, warnings = here.readiness.get(lambda: _readiness(here))
+    return _answer(failure, _configuration(here) + warnings)
+
+
+def _readiness(here: Door) -> tuple[str | None, list[str]]:
+    """Why nothing can be kept, and what is not well around it."""
+    warnings = []
     if not _redis_answers(here):
         warnings.append("redis: no answer; the watchman does the work, slower")
     try:
         ages, dead = here.database.run(_look, hold_s=PROBE_S)
     except DatabaseAway:
-        return _answer("database: no answer; nothing is accepted", warnings)
+        return "database: no answer; nothing is accepted", warnings
     except UnsafeDatabase as error:
-        return _answer(f"database: {error}", warnings)
-    return _answer(None, warnings + _quiet(ages) + _dead(dead))
+        return f"database: {error}", warnings
+    return None, warnings + _quiet(ages) + _dead(dead)
 
 
 def _look(session: Session) -> tuple[dict[str, float], dict[str, int]]:

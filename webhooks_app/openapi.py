@@ -34,8 +34,9 @@ _WHAT = {
 _BODY_ERRORS = (400, 408, 411, 413, 415, 422)
 _ABOUT = """\
 Alarms in, responders out, status back. A 2xx answer means that what was sent is on disk.
-Every error is a problem document (RFC 9457). An alarm, a cancel or a webhook is never answered 429;
-on 503 keep the request and send it again after `Retry-After` seconds.
+Every error is a problem document (RFC 9457). An authenticated alarm, cancel or other change and a verified webhook are
+never answered 429; reads are, and whoever fails to authenticate too often. On 429 and 503 send it again after
+`Retry-After` seconds.
 A key is sent as `Authorization: Bearer`. Its scopes: `alarms` (raise, add events, cancel), `incidents` (read, act),
 `sites`, `platform`, and `panel` (one site: raise, add events, cancel)."""
 
@@ -83,13 +84,15 @@ def errors_of(route: Route) -> list[int]:
     """Every status of refusal that the route can answer."""
     found = set(route.errors)
     if route.scopes:
-        found |= {401, 403, 500, 503}
+        found |= {401, 403, 429, 500, 503}
     if route.body:
         found |= set(_BODY_ERRORS)
     if route.query:
         found.add(422)
     if route.hook:
-        found |= {408, 500, 503}
+        found |= {408, 429, 500, 503}
+    if route.method == "GET" and not route.probe:
+        found.add(429)
     return sorted(found)
 
 

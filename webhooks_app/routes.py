@@ -45,6 +45,7 @@ View = Callable[..., Response]
 class Route:
     """One operation. `path` is Flask's; no `scopes` means that no API key is asked for.
 
+    A `probe` is asked by machines that act on its answer: it is never refused.
     `capability` is what the incident's provider must be able to do, else the answer is 409.
     """
 
@@ -61,6 +62,7 @@ class Route:
     capability: str | None = None
     hook: bool = False
     file: bool = False
+    probe: bool = False
 
 
 _ACT = ("incidents",)
@@ -142,10 +144,10 @@ ROUTES: tuple[Route, ...] = (
           answer=answers.HookTaken, errors=(400, 401, 404, 411, 413), hook=True),
     Route("POST", "/webhooks/<plain:provider_name>/<plain:account_id>", callbacks.receive,
           "Deliver events to an account", answer=answers.HookTaken, errors=(400, 401, 404, 411, 413), hook=True),
-    Route("GET", "/healthz", health.healthz, "The process answers", answer=answers.Health),
+    Route("GET", "/healthz", health.healthz, "The process answers", answer=answers.Health, probe=True),
     Route("GET", "/readyz", health.readyz, "Alarms can be kept; warnings for an operator", answer=answers.Ready,
-          statuses=(200, 503)),
-    Route("GET", "/metrics", metrics.show_metrics, "Figures for Prometheus"),
+          statuses=(200, 503), probe=True),
+    Route("GET", "/metrics", metrics.show_metrics, "Figures for Prometheus", probe=True),
     Route("GET", "/openapi.json", openapi.show_document, "This document"),
     Route("GET", "/docs", openapi.show_page, "This document, to read"),
 )  # fmt: skip

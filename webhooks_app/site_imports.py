@@ -15,6 +15,7 @@ from shared.domain.lanes import Lane
 from shared.providers import registry
 from shared.store import importing, reconciling, site_saving
 from shared.store.models import ProviderAccount, SiteImport
+from webhooks_app import auth
 from webhooks_app import door as doors
 from webhooks_app.auth import principal
 from webhooks_app.errors import BAD_REQUEST, CANNOT, CONFLICT, INVALID, NOT_FOUND, WRONG_TYPE, Problem
@@ -90,7 +91,7 @@ def call_back(secret: str) -> Response:
         return known
 
     if not here.database.run(work):
-        raise Problem(NOT_FOUND, "There is no such import.")
+        raise auth.failed(Problem(NOT_FOUND, "There is no such import."))
     here.ring(Lane.PERIODIC)
     answer = jsonify(status="accepted")
     answer.status_code = 202

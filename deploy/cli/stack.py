@@ -27,7 +27,7 @@ ROOT = Path(deploy.__file__).resolve().parent.parent
 RUN_FILE = "run.json"
 # Of the caller's own settings only times, sizes and the log's level reach the children: a desk must never write to an
 # address, or with a secret, that the shell holds for production.
-_TUNING = re.compile(r"TOCSIN_\w+_(S|THREADS|LEVEL|BATCH|POOL|BYTES)")
+_TUNING = re.compile(r"TOCSIN_\w+_(S|MINUTE|THREADS|LEVEL|BATCH|POOL|BYTES)")
 _OTHERS = ("TOCSIN_", "FLOWER_", "CELERY_", "GRANIAN_")
 
 
