@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from shared.store.among import among
 from shared.store.models import Inbox
 
 # Working a batch is a few milliseconds of database time; a killed drainer hides its rows no longer than this.
@@ -31,24 +32,33 @@ _LEASE = text("""
     WHERE i.id = w.id AND NOT EXISTS (
         SELECT 1 FROM inbox b WHERE b.stream = w.stream AND b.state = 'pending' AND b.id < w.id
           AND NOT EXISTS (SELECT 1 FROM wanted o WHERE o.id = b.id))
-    RETURNING i.id, i.token, i.attempts
+    RETURNING i.id, i.token, i.attempts, i.incident_id, i.account_id, i.subject
+""")
+
+# A row that was parked or set aside meanwhile keeps that state.
+_FINISH = text("""
+    UPDATE inbox SET state = CASE state WHEN 'pending' THEN 'done' ELSE state END, worked_at = now(), lease_until = NULL
+    WHERE id = ANY(:ids)
 """)
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A leased inbox row."""
+    """A leased inbox row, and what it speaks of: an incident of ours, or a provider's alarm id (`subject`)."""
 
     id: int
     token: int
     attempts: int
+    incident_id: str | None
+    account_id: str | None
+    subject: str | None
 
 
 def lease_batch(session: Session, size: int) -> list[Taken]:
     """Lease up to `size` due rows (and what must be worked before them). Leasing is one at a time."""
     session.execute(text("SELECT pg_advisory_xact_lock(hashtext('lease:intake'))"))
     rows = session.execute(_LEASE, {"size": size, "lease_s": LEASE_S}).all()
-    return sorted((Taken(row.id, row.token, row.attempts) for row in rows), key=lambda taken: taken.id)
+    return sorted((Taken(*row) for row in rows), key=lambda taken: taken.id)
 
 
 def hold_rows(session: Session, taken: Sequence[Taken]) -> list[Inbox]:
@@ -56,9 +66,14 @@ def hold_rows(session: Session, taken: Sequence[Taken]) -> list[Inbox]:
     tokens = {one.id: one.token for one in taken}
     rows = session.scalars(
         select(Inbox)
-        .where(Inbox.id.in_(tokens), Inbox.state == "pending")
+        .where(among(Inbox.id, tokens), Inbox.state == "pending")
         .order_by(Inbox.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
     return [row for row in rows if row.token == tokens[row.id]]
+
+
+def finish_rows(session: Session, ids: Sequence[int]) -> None:
+    """Mark rows as worked, whatever their new state is."""
+    session.execute(_FINISH, {"ids": ids})

@@ -293,7 +293,7 @@ def test_history_is_complete_when_events_come_in_any_order(open_for_all: Town, o
         for name in order:
             status, entry = WEBHOOKS[name]
             following.follow(book, leg_id, following.Step(name, status, entry, f"any:{name}", "aura"))
-        session.flush()
+        book.close()
         told = session.scalars(
             select(Timeline.effect).where(Timeline.incident_id == incident_id, Timeline.effect.startswith("any:"))
         ).all()

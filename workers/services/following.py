@@ -71,9 +71,9 @@ def find_leg(book: Ledger, account_id: str, provider_alarm_id: str | None) -> Le
     """The leg that has this provider's id."""
     if provider_alarm_id is None:
         return None
-    for known in book.legs.values():
-        if known.leg.provider_alarm_id == provider_alarm_id and known.leg.account_id == account_id:
-            return known.leg
+    known = book.leg_by_provider_id.get((account_id, provider_alarm_id))
+    if known is not None:
+        return known
     return book.session.scalar(
         select(Leg).where(Leg.account_id == account_id, Leg.provider_alarm_id == provider_alarm_id)
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from shared.store.inbox import TRIES_IN_A_BATCH, Taken, hold_rows, lease_batch
-from shared.store.models import Inbox, IncidentLeg, Leg
+from shared.store.inbox import TRIES_IN_A_BATCH, Taken, finish_rows, hold_rows, lease_batch
+from shared.store.models import Inbox
 from workers.deps import Deps
 from workers.services import (
     cancelling,
@@ -66,13 +66,12 @@ def _work(deps: Deps, taken: list[Taken]) -> None:
     def work(session: Session) -> Ledger:
         session.execute(text(f"SET LOCAL lock_timeout = {LOCK_MS}"))
         book = Ledger(session, deps)
-        _lock_all(book, [one.id for one in taken])
-        for row in hold_rows(session, taken):
+        _lock_all(book, taken)
+        rows = hold_rows(session, taken)
+        for row in rows:
             _work_row(book, row)
-            if row.state == "pending":
-                row.state = "done"
-            row.worked_at = book.now
-            row.lease_until = None
+        session.flush()
+        finish_rows(session, [row.id for row in rows])
         return book
 
     book = deps.record(work, patience_s=WORK_PATIENCE_S)
@@ -80,25 +79,14 @@ def _work(deps: Deps, taken: list[Taken]) -> None:
         deps.ringer.ring(what)
 
 
-def _lock_all(book: Ledger, ids: list[int]) -> None:
+def _lock_all(book: Ledger, taken: list[Taken]) -> None:
     """Lock every incident that the batch will touch in the order of their ids, then the legs that it hears of."""
-    rows = book.session.execute(
-        select(Inbox.incident_id, Inbox.account_id, Inbox.subject).where(Inbox.id.in_(ids))
-    ).all()
-    subjects = {(row.account_id, row.subject) for row in rows if row.subject is not None}
-    touched = {row.incident_id for row in rows if row.incident_id is not None}
-    spoken_of: set[int] = set()
-    if subjects:
-        links = book.session.execute(
-            select(IncidentLeg.incident_id, IncidentLeg.leg_id)
-            .join(Leg, Leg.id == IncidentLeg.leg_id)
-            .where(tuple_(Leg.account_id, Leg.provider_alarm_id).in_(subjects))
-        )
-        for link in links:
-            touched.add(link.incident_id)
-            spoken_of.add(link.leg_id)
+    touched = {one.incident_id for one in taken if one.incident_id is not None}
+    subjects = {(one.account_id, one.subject) for one in taken if one.account_id and one.subject}
+    links = legs.spoken_of(book.session, subjects) if subjects else []
+    touched.update(link.incident_id for link in links)
     book.learn_effects(incident.id for incident in book.lock(touched))
-    legs.lock_legs(book, spoken_of)
+    legs.lock_legs(book, {link.leg_id for link in links})
 
 
 def _work_row(book: Ledger, row: Inbox) -> None:

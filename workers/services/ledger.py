@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.event import listen
 from sqlalchemy.orm import Session
 
 from shared.accounts import account_value
@@ -20,7 +21,10 @@ from shared.domain.lifecycle import Status, ended
 from shared.domain.words import word
 from shared.doorbell import Row
 from shared.providers.base import Account
-from shared.store.models import Incident, IncidentLeg, Leg, Notice, Outbox, Platform, ProviderAccount, Site, Timeline
+from shared.store import telling
+from shared.store.among import among
+from shared.store.models import Incident, IncidentLeg, Leg, Notice, Outbox, Platform, ProviderAccount, Site
+from shared.store.telling import Entry, WriteBack
 from workers.deps import Deps
 
 # In these a person may be told of the incident itself.
@@ -54,11 +58,24 @@ class Ledger:
         self._seen: dict[str, set[str]] = {}
         self._rows: list[Outbox] = []
         self._asked: set[Lane | Row] = set()
+        self._entries: list[Entry] = []
+        self._write_backs: list[WriteBack] = []
         self._accounts: dict[str, Account] = {}
         # What is locked stays as it is here until the commit, so it is read once.
         self._locked: dict[str, Incident] = {}
         self._platforms: dict[str, Platform] = {}
         self.legs: dict[int, LockedLeg] = {}
+        self.leg_by_provider_id: dict[tuple[str, str], Leg] = {}
+        listen(session, "before_commit", lambda session: self.close())
+
+    def close(self) -> None:
+        """Write what was told, after the rows that it speaks of. The commit does it by itself."""
+        self.session.flush()
+        if self._entries:
+            telling.append(self.session, self._entries, self.now)
+        if self._write_backs:
+            telling.write_back(self.session, self._write_backs, self.now)
+        self._entries, self._write_backs = [], []
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -69,7 +86,7 @@ class Ledger:
         if unlocked:
             found = self.session.scalars(
                 select(Incident)
-                .where(Incident.id.in_(unlocked))
+                .where(among(Incident.id, unlocked))
                 .order_by(Incident.id)
                 .with_for_update()
                 .execution_options(populate_existing=True)
@@ -114,19 +131,14 @@ class Ledger:
             self.learn_effects([incident.id])
         return self._seen[incident.id]
 
-    def learn_effects(self, incident_ids: Iterable[str], effects: Iterable[str] | None = None) -> None:
-        """Read effects at once for many incidents (optionally only the named ones)."""
+    def learn_effects(self, incident_ids: Iterable[str]) -> None:
+        """Read the effects of many incidents at once."""
         wanted = [incident_id for incident_id in incident_ids if incident_id not in self._seen]
-        for incident_id in wanted:
-            self._seen[incident_id] = set()
         if not wanted:
             return
-        query = select(Timeline.incident_id, Timeline.effect).where(Timeline.incident_id.in_(wanted))
-        if effects is not None:
-            pairs = [(incident_id, effect) for incident_id in wanted for effect in effects]
-            query = query.where(tuple_(Timeline.incident_id, Timeline.effect).in_(pairs))
-        for incident_id, effect in self.session.execute(query.where(Timeline.effect.is_not(None))):
-            self._seen[incident_id].add(str(effect))
+        self._seen |= {incident_id: set() for incident_id in wanted}
+        for incident_id, effect in telling.effects(self.session, wanted):
+            self._seen[incident_id].add(effect)
 
     def move(self, incident: Incident, status: Status, reason: str | None = None) -> None:
         """Set the badge, stamp the moment, and end the notices that it clears."""
@@ -177,8 +189,8 @@ class Ledger:
         report = self._report_url(incident, leg)
         if report is not None and event == Status.CLOSED.value:
             detail = {**(detail or {}), "report_url": report}
-        self.session.add(
-            Timeline(
+        self._entries.append(
+            Entry(
                 incident_id=incident.id,
                 leg_id=None if leg is None else leg.id,
                 event=event,
@@ -187,8 +199,7 @@ class Ledger:
                 entry=entry,
                 effect=effect,
                 detail=detail,
-                occurred_at=at,
-                recorded_at=self.now,
+                occurred_at=at.isoformat(),
             )
         )
         self._write_back(incident, event, entry, leg, at, report, urgent=urgent or worse, worse=worse)
@@ -240,10 +251,8 @@ class Ledger:
             body["after_authorities"] = True
         if report is not None:
             body["report_url"] = report
-        self.send(
-            Outbox(
-                lane=Lane.OUTGOING.value,
-                kind="writeback",
+        self._write_backs.append(
+            WriteBack(
                 destination=f"platform:{platform.id}",
                 platform_id=platform.id,
                 incident_id=incident.id,
@@ -254,6 +263,7 @@ class Ledger:
                 body=body,
             )
         )
+        self.ring(Lane.OUTGOING)
 
     def _provider_alarm_id(self, incident: Incident, leg: Leg | None) -> str | None:
         """The id at the provider, from `requested` on also for a step that no leg is named for."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from shared.domain import context
@@ -13,6 +13,7 @@ from shared.domain.kinds import RULES, Kind
 from shared.domain.lanes import Lane
 from shared.domain.lifecycle import Status, ended
 from shared.providers import registry
+from shared.store.among import among
 from shared.store.models import LIVE_OUTCOMES, Inbox, Incident, IncidentLeg, Leg, Outbox
 from shared.store.outbox import add_single, void_pending
 from workers.services import accompanying
@@ -97,6 +98,19 @@ def incident_ids(session: Session, leg_id: int) -> list[str]:
     )
 
 
+_SPOKEN_OF = text("""
+    SELECT l.incident_id, l.leg_id
+    FROM unnest(CAST(:accounts AS text[]), CAST(:ids AS text[])) AS s (account_id, provider_alarm_id)
+    JOIN dispatch d USING (account_id, provider_alarm_id) JOIN incident_leg l ON l.leg_id = d.id
+""")
+
+
+def spoken_of(session: Session, subjects: Iterable[tuple[str, str]]) -> Sequence[Row[tuple[str, int]]]:
+    """The links (`incident_id`, `leg_id`) of the legs that providers speak of by (account, their alarm id)."""
+    accounts, ids = zip(*subjects, strict=True)
+    return session.execute(_SPOKEN_OF, {"accounts": list(accounts), "ids": list(ids)}).all()
+
+
 def lock_legs(book: Ledger, leg_ids: Iterable[int]) -> None:
     """Lock legs in the order of their ids, and read who is linked to them: nobody joins a leg that is locked."""
     wanted = sorted(set(leg_ids) - set(book.legs))
@@ -104,13 +118,15 @@ def lock_legs(book: Ledger, leg_ids: Iterable[int]) -> None:
         return
     for leg in book.session.scalars(
         select(Leg)
-        .where(Leg.id.in_(wanted))
+        .where(among(Leg.id, wanted))
         .order_by(Leg.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     ):
         book.legs[leg.id] = LockedLeg(leg, [])
-    links = select(IncidentLeg).where(IncidentLeg.leg_id.in_(wanted)).execution_options(populate_existing=True)
+        if leg.provider_alarm_id is not None:
+            book.leg_by_provider_id[leg.account_id, leg.provider_alarm_id] = leg
+    links = select(IncidentLeg).where(among(IncidentLeg.leg_id, wanted)).execution_options(populate_existing=True)
     for link in book.session.scalars(links):
         book.legs[link.leg_id].links.append(link)
 
