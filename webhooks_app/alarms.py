@@ -118,11 +118,13 @@ def choose_account(
 
 
 def _posted(value: Any, who: Principal) -> Alarm:
-    """The alarm of a request body; a panel's key speaks for its own site only."""
+    """The alarm of a request body; a panel's key speaks for its own site only, and sends nobody elsewhere."""
     if not isinstance(value, dict):
         raise Problem(INVALID, "The body must be a JSON object.", [("", "must be an object")])
     if who.is_panel and value.setdefault("site_ref", who.site_ref) != who.site_ref:
         raise Problem(FORBIDDEN, "A panel's key raises alarms of its own site only.")
+    if who.is_panel:
+        value.pop("location", None)  # the site's holds; refusing an alarm for it would be worse
     body = parse(AlarmBody, value)
     return Alarm(body, who, digest(_content(value)))
 
@@ -155,7 +157,14 @@ def _take_in_turn(alarm: Alarm) -> Taken:
 def _take(session: Session, alarm: Alarm) -> Taken | None:
     """Judge and store in one transaction; None when another request was faster with the same event."""
     body = alarm.body
-    now = reception.situation(session, alarm.who.platform_id, body.incident_ref, body.site_ref, alarm.keys)
+    now = reception.situation(
+        session,
+        alarm.who.platform_id,
+        body.incident_ref,
+        body.site_ref,
+        alarm.keys,
+        is_panel=alarm.who.is_panel,
+    )
     account = _account(now, body)
     _refuse_misdirected(now, body, account)
     services = services_for(body.kind, now.policies.get("dispatch_kinds", {}))
@@ -255,7 +264,7 @@ def _alive(now: Situation) -> bool:
 def _opening(now: Situation, alarm: Alarm, services: frozenset[str]) -> Opening:
     body = alarm.body
     return Opening(
-        generation=now.newest.generation + 1 if now.newest else 1,
+        generation=now.generations + 1,
         predecessor_id=now.newest.incident_id if now.newest else None,
         site_id=now.site_id,
         site_ref=body.site_ref,

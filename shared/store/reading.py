@@ -113,7 +113,7 @@ def incident(session: Session, platform_id: str, incident_id: str) -> IncidentVi
         select(Incident.id).where(
             Incident.platform_id == platform_id,
             Incident.incident_ref == found[0].incident_ref,
-            Incident.generation == found[0].generation + 1,
+            Incident.predecessor_id == incident_id,
         )
     )
     return IncidentView(found[0], found[1], successor, legs, timeline)

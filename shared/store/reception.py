@@ -10,27 +10,34 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-_SITUATION = text("""
+# Panels count their alarms from 1, each for itself: what another site said under this reference is no repeat here.
+# An operator's alarm may leave the site out; a panel's is of its own site only.
+_SAME_SITE = """(CAST(:site_ref AS text) IS NULL OR n.site_ref = :site_ref
+                 OR (n.site_ref IS NULL AND NOT CAST(:is_panel AS boolean)))"""
+
+_SITUATION = text(f"""
     SELECT p.policies,
            s.id AS site_id, s.account_id AS site_account_id,
-           i.id AS incident_id, i.generation, i.kind, i.status, i.test, i.services,
+           i.id AS incident_id, i.kind, i.status, i.test, i.services,
            i.cancel IN ('requested', 'confirmed') AS cancelling,
            i.account_id AS incident_account_id,
+           (SELECT coalesce(max(n.generation), 0) FROM incident n
+            WHERE n.platform_id = p.id AND n.incident_ref = :incident_ref) AS generations,
            (SELECT jsonb_object_agg(k.key, jsonb_build_array(
-                k.incident_id, extract(epoch FROM clock_timestamp() - k.seen_at),
-                (SELECT o.status FROM incident o WHERE o.id = k.incident_id)))
-            FROM repeat_key k WHERE k.platform_id = p.id AND k.incident_ref = :incident_ref AND k.key = ANY(:keys)
-           ) AS seen,
+                k.incident_id, extract(epoch FROM clock_timestamp() - k.seen_at), n.status))
+            FROM repeat_key k LEFT JOIN incident n ON n.id = k.incident_id
+            WHERE k.platform_id = p.id AND k.incident_ref = :incident_ref AND k.key = ANY(:keys)
+              AND (n.id IS NULL OR {_SAME_SITE})) AS seen,
            (SELECT jsonb_agg(jsonb_build_object('id', a.id, 'provider', a.provider, 'environment', a.environment,
                 'default', a.is_default) ORDER BY a.created_at, a.id)
             FROM provider_account a WHERE a.platform_id = p.id) AS accounts
     FROM platform p
     LEFT JOIN site s ON s.platform_id = p.id AND s.reference = :site_ref AND s.deleted_at IS NULL
     LEFT JOIN LATERAL (
-        SELECT * FROM incident n WHERE n.platform_id = p.id AND n.incident_ref = :incident_ref
+        SELECT * FROM incident n WHERE n.platform_id = p.id AND n.incident_ref = :incident_ref AND {_SAME_SITE}
         ORDER BY n.generation DESC LIMIT 1) i ON true
     WHERE p.id = :platform_id
-""")
+""")  # noqa: S608 - what is put in is our own clause above
 
 # All three or none: the statement is the transaction, and its foreign keys are checked at its end.
 _OPEN = text("""
@@ -58,6 +65,8 @@ _FOLD = text("""
             DO UPDATE SET incident_id = excluded.incident_id, seen_at = excluded.seen_at
             -- The bytes of an incident that is over are news to this one; an event id counts once per reference.
             WHERE repeat_key.key LIKE 'b:%' AND repeat_key.incident_id <> excluded.incident_id
+               OR (SELECT o.site_ref FROM incident o WHERE o.id = repeat_key.incident_id)
+                  IS DISTINCT FROM (SELECT n.site_ref FROM incident n WHERE n.id = excluded.incident_id)
         RETURNING key
     )
     INSERT INTO inbox (source, platform_id, account_id, incident_id, api_key_id, event_id, digest, stream, priority,
@@ -96,10 +105,9 @@ _SEEN = text("""
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest incident of a reference."""
+    """The newest incident of a reference at its site."""
 
     incident_id: str
-    generation: int
     kind: str
     status: str
     test: bool
@@ -128,6 +136,7 @@ class Situation:
     accounts: Sequence[Mapping[str, Any]]
     site_id: int | None
     site_account_id: str | None
+    generations: int
     newest: Newest | None
     seen: Mapping[str, Seen]
 
@@ -176,18 +185,23 @@ class Delivery:
 
 
 def situation(
-    session: Session, platform_id: str, incident_ref: str, site_ref: str | None, keys: Sequence[str]
+    session: Session, platform_id: str, incident_ref: str, site_ref: str | None, keys: Sequence[str], *, is_panel: bool
 ) -> Situation:
-    """Read what an alarm meets."""
+    """Read what an alarm meets; `is_panel` for one that is of its site only."""
     row = session.execute(
         _SITUATION,
-        {"platform_id": platform_id, "incident_ref": incident_ref, "site_ref": site_ref, "keys": list(keys)},
+        {
+            "platform_id": platform_id,
+            "incident_ref": incident_ref,
+            "site_ref": site_ref,
+            "keys": list(keys),
+            "is_panel": is_panel,
+        },
     ).one()
     newest = None
     if row.incident_id is not None:
         newest = Newest(
             incident_id=row.incident_id,
-            generation=row.generation,
             kind=row.kind,
             status=row.status,
             test=row.test,
@@ -196,7 +210,15 @@ def situation(
             account_id=row.incident_account_id,
         )
     seen = {key: Seen(found[0], float(found[1]), found[2]) for key, found in (row.seen or {}).items()}
-    return Situation(row.policies, row.accounts or [], row.site_id, row.site_account_id, newest, seen)
+    return Situation(
+        policies=row.policies,
+        accounts=row.accounts or [],
+        site_id=row.site_id,
+        site_account_id=row.site_account_id,
+        generations=row.generations,
+        newest=newest,
+        seen=seen,
+    )
 
 
 def open_incident(session: Session, coming: Coming, opening: Opening) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.cancelling import Wish, refusal
+from shared.domain.cancelling import MOST_REFUSALS, Wish, refusal
 from shared.domain.kinds import Kind
 
 
@@ -24,6 +24,14 @@ def test_cancel_is_valid_only_with_the_alarms_pin_where_one_is_given_or_required
     """Equal, or none given and none required."""
     valid = refusal(Wish(Kind.BURGLARY, "platform", given, alarms, required)) is None
     assert valid is ((given is None and not required) or (given is not None and given == alarms))
+
+
+@pytest.mark.parametrize(("origin", "refused"), [("panel", True), ("platform", False)])
+def test_right_pin_comes_too_late_when_a_panel_guessed_too_often(origin: str, refused: bool) -> None:
+    """Four digits are soon guessed; an operator is a named person."""
+    wish = Wish(Kind.BURGLARY, origin, "4711", "4711", refused_before=MOST_REFUSALS)
+    assert (refusal(wish) is not None) is refused
+    assert refusal(Wish(Kind.BURGLARY, origin, "4711", "4711", refused_before=MOST_REFUSALS - 1)) is None
 
 
 def test_wish_and_refusal_do_not_show_a_pin() -> None:

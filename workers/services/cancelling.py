@@ -38,7 +38,9 @@ def asked(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     """Work a cancel from the inbox."""
     assert row.incident_id is not None
     incident = book.incident(row.incident_id)
-    person = book.details(incident).get("person") or {}
+    details = book.details(incident)
+    person = details.get("person") or {}
+    refused_before = int(details.get("panel_refusals", 0))
     policies = book.platform(incident.platform_id).policies
     why = refusal(
         Wish(
@@ -47,6 +49,7 @@ def asked(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
             pin=body.get("pin"),
             alarm_pin=person.get("pin"),
             pin_required=policies.get("pin") == "required",
+            refused_before=refused_before,
         )
     )
     book.wake_creates(incident.site_id)
@@ -54,6 +57,8 @@ def asked(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     if why is not None:
         if incident.cancel is None:
             incident.cancel = "refused"
+        if body.get("origin") == "panel":
+            incident.details = book.box.seal({**details, "panel_refusals": refused_before + 1})
         book.tell(incident, "cancel_refused", f"Cancel refused: {why}", source=_who(body), worse=True)
         return
     _valid(book, incident, body)

@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 
 from shared.domain.kinds import RULES, Kind, services_for
 from shared.domain.lanes import Lane
@@ -154,10 +154,14 @@ def _is_over(incident: Incident) -> bool:
 
 
 def _newest(book: Ledger, incident: Incident) -> Incident:
-    """The last incident of the same reference, locked: other news may have opened a successor already."""
+    """The last incident of the same reference and site, locked: other news may have opened a successor already."""
     newest = book.session.scalars(
         select(Incident.id)
-        .where(Incident.platform_id == incident.platform_id, Incident.incident_ref == incident.incident_ref)
+        .where(
+            Incident.platform_id == incident.platform_id,
+            Incident.incident_ref == incident.incident_ref,
+            Incident.site_ref.is_not_distinct_from(incident.site_ref),
+        )
         .order_by(Incident.generation.desc())
         .limit(1)
     ).one()
@@ -189,7 +193,7 @@ def _successor(book: Ledger, row: Inbox, former: Incident, body: dict[str, Any])
         id=f"inc_{uuid.uuid4().hex}",
         platform_id=former.platform_id,
         incident_ref=former.incident_ref,
-        generation=former.generation + 1,
+        generation=_generations(book, former) + 1,
         predecessor_id=former.id,
         account_id=former.account_id,
         site_id=former.site_id,
@@ -209,6 +213,13 @@ def _successor(book: Ledger, row: Inbox, former: Incident, body: dict[str, Any])
     book.session.add(incident)
     book.session.flush()
     decide(book, incident)
+
+
+def _generations(book: Ledger, incident: Incident) -> int:
+    """How many incidents the reference has by now; of all sites that use it."""
+    own = (Incident.platform_id == incident.platform_id, Incident.incident_ref == incident.incident_ref)
+    newest = book.session.scalar(select(func.max(Incident.generation)).where(*own))
+    return newest or 0
 
 
 def send_on(book: Ledger, incident: Incident, body: dict[str, Any]) -> str | None:
