@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench format lock clean
+.PHONY: help setup demo up test check peers bench format lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,7 +29,12 @@ check: setup ## lint, format, types and the laws of import
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: setup ## measure the dwell of an idle system, and comparisons of many sites
+PEERS := $(VENV)/peers/.installed
+
+peers: setup $(PEERS) ## install what the bench compares with, apart from everything else
+
+bench: peers ## measure: webhooks beside the peers, the dwell of an idle system, comparisons of many sites
+	$(BIN)/python -m bench.webhooks
 	$(BIN)/python -m bench.dwell
 	$(BIN)/python -m bench.reconciling
 
@@ -59,3 +64,9 @@ $(STAMP): requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
+
+$(PEERS): bench/peers/requirements.lock
+	$(PYTHON) -m venv $(VENV)/peers
+	$(VENV)/peers/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement bench/peers/requirements.lock
+	@touch $(PEERS)

@@ -1,0 +1,3 @@
+"""Flask and Celery by the book: one task per webhook."""
+
+from __future__ import annotations
