@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
-import secrets
 import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -25,12 +23,11 @@ from webhooks_app import auth, docs_page, errors, openapi
 from webhooks_app.database import Database, DatabaseAway
 from webhooks_app.door import Door, door
 from webhooks_app.figures import Figures
+from webhooks_app.headers import answer_headers, request_id
 from webhooks_app.limits import Limits
 from webhooks_app.routes import ROUTES, Route, View
 
 log = structlog.get_logger(__name__)
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 class Plain(BaseConverter):
@@ -115,23 +112,17 @@ def _refuse_unsafe(here: Door) -> None:
 
 
 def _begin() -> None:
-    asked = request.headers.get("X-Request-Id", "")
-    g.request_id = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
+    g.request_id = request_id(request.headers.get("X-Request-Id"))
     g.started = time.monotonic()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
 def _finish(answer: Response) -> Response:
-    answer.headers["X-Request-Id"] = g.request_id
-    answer.headers["Cache-Control"] = "no-store"
-    answer.headers["X-Content-Type-Options"] = "nosniff"
-    answer.headers["Referrer-Policy"] = "no-referrer"
-    answer.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    for name, value in answer_headers(g.request_id):
+        answer.headers.setdefault(name, value)
     route = request.url_rule.rule if request.url_rule else "none"
-    figures = door().figures
-    figures.requests.labels(route, str(answer.status_code)).inc()
-    figures.seconds.labels(route).observe(time.monotonic() - g.started)
+    door().figures.answered(route, answer.status_code, time.monotonic() - g.started)
     return answer
 
 

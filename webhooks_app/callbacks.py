@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from flask import Response, jsonify, request
+from collections.abc import Sequence
+
+from flask import Response, request
 from sqlalchemy.orm import Session
 
 from shared.accounts import account_value
 from shared.crypto import digest
 from shared.domain.lanes import Lane
 from shared.providers import registry
-from shared.providers.base import BadDelivery, BadSignature, Delivered, HookNotConfigured, Provider
+from shared.providers.base import BadDelivery, BadSignature, Delivered, HookNotConfigured
 from shared.store import hooks, reception
 from shared.store.reception import Delivery
 from webhooks_app import auth
@@ -26,55 +28,78 @@ MAX_ID_CHARS = 400
 def receive(provider_name: str, account_id: str | None = None) -> Response:
     """Take one delivery. A replay gets the same answer and changes nothing; who is authentic is never told to slow."""
     here = doors.door()
-    try:
-        provider = registry.get(provider_name)
-    except registry.UnknownProvider:
-        raise _unknown() from None
-    hooked = _hooked(here, provider_name, account_id)
+    hooked = known(here, provider_name, account_id) or _look_up(here, provider_name, account_id)
     raw = raw_body(here.settings.max_body_bytes)
     try:
-        events = _events(provider, hooked, raw)
+        rows = authentic(here, hooked, list(request.headers.items()), raw)
     except Problem as problem:
-        here.figures.refused_hooks.labels(provider_name, str(problem.kind.status)).inc()
-        raise
-    if events:
-        _store(here, hooked, events)
-        here.ring(Lane.INTAKE)
-    here.figures.deliveries.labels(provider_name).inc(len(events))
-    return jsonify(accepted=len(events))
+        told = auth.failed(problem) if problem.kind is UNAUTHENTICATED else problem
+        here.figures.refused_hooks.labels(provider_name, str(told.kind.status)).inc()
+        raise told from None
+    if rows:
+        store(here, rows)
+    return taken(here, provider_name, rows)
 
 
-def _hooked(here: Door, provider_name: str, account_id: str | None) -> Hooked:
-    key = f"{provider_name}/{account_id or ''}"
-    known = here.hooks.get(key)
-    if known is None:
-        row = here.database.run(lambda session: hooks.hook_account(session, provider_name, account_id))
-        if row is None:
-            raise auth.failed(_unknown())
-        known = Hooked(account_value(row, here.box), row.platform_id)
-        here.hooks.put(key, known)
-    return known
+def taken(here: Door, provider_name: str, rows: Sequence[Delivery]) -> Response:
+    """What is answered, and counted, when a delivery is on disk."""
+    here.figures.deliveries.labels(provider_name).inc(len(rows))
+    return Response(b'{"accepted":%d}\n' % len(rows), content_type="application/json")
 
 
-def _events(provider: Provider, hooked: Hooked, raw: bytes) -> list[Delivered]:
-    """The authentic events of a delivery. Every fault of the sender is a problem and never an accident."""
+def known(here: Door, provider_name: str, account_id: str | None) -> Hooked | None:
+    """The account of a hook, when it was looked up within the last seconds."""
+    return here.hooks.get(_key(provider_name, account_id))
+
+
+def authentic(here: Door, hooked: Hooked, headers: Sequence[tuple[str, str]], raw: bytes) -> list[Delivery]:
+    """The events of a delivery, verified and sealed. Every fault of the sender is a problem and never an accident."""
+    webhooks = registry.get(hooked.account.provider).webhooks
     try:
-        provider.webhooks.verify(hooked.account, list(request.headers.items()), raw)
+        webhooks.verify(hooked.account, headers, raw)
     except BadSignature:
-        headers = {"WWW-Authenticate": 'Webhook realm="tocsin"'}
-        raise auth.failed(
-            Problem(UNAUTHENTICATED, "It carries no valid signature or secret.", headers=headers)
-        ) from None
+        challenge = {"WWW-Authenticate": 'Webhook realm="tocsin"'}
+        raise Problem(UNAUTHENTICATED, "It carries no valid signature or secret.", headers=challenge) from None
     except HookNotConfigured:
         detail = "No webhook secret is configured for this account, so nothing can be trusted."
         raise Problem(UNCONFIGURED, detail, headers={"Retry-After": UNCONFIGURED_RETRY_S}) from None
     try:
-        events = list(provider.webhooks.split(raw))
+        events = webhooks.split(raw)
     except (BadDelivery, RecursionError):
         raise Problem(BAD_REQUEST, "The delivery is not what the provider documents.") from None
     if not all(_storable(event.event_id) and _storable(event.subject) for event in events):
         raise Problem(BAD_REQUEST, "The delivery carries an id that cannot be one.")
-    return events
+    return [_row(here, hooked, event) for event in events]
+
+
+def store(here: Door, rows: Sequence[Delivery], *, hold_s: float | None = None) -> None:
+    """Commit events, of one delivery or of many, all or none, and ring. Raises DatabaseAway when the hold is over."""
+    unseen = sorted({row.account_id for row in rows if here.seen.get(row.account_id) is None})
+
+    def work(session: Session) -> None:
+        reception.deliver(session, WEBHOOK_PRIORITY, rows)
+        for account_id in unseen:
+            reception.webhook_seen(session, account_id)
+
+    here.database.run(work, hold_s=hold_s)
+    for account_id in unseen:
+        here.seen.put(account_id, True)
+    here.ring(Lane.INTAKE)
+
+
+def _look_up(here: Door, provider_name: str, account_id: str | None) -> Hooked:
+    if provider_name not in registry.names():
+        raise _unknown()
+    row = here.database.run(lambda session: hooks.hook_account(session, provider_name, account_id))
+    if row is None:
+        raise auth.failed(_unknown())
+    found = Hooked(account_value(row, here.box), row.platform_id)
+    here.hooks.put(_key(provider_name, account_id), found)
+    return found
+
+
+def _key(provider_name: str, account_id: str | None) -> str:
+    return f"{provider_name}/{account_id or ''}"
 
 
 def _storable(text: str | None) -> bool:
@@ -84,23 +109,12 @@ def _storable(text: str | None) -> bool:
     return len(text) <= MAX_ID_CHARS and "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _store(here: Door, hooked: Hooked, events: list[Delivered]) -> None:
-    rows = [_row(here, hooked.account.id, event) for event in events]
-    report = here.seen.get(hooked.account.id) is None
-
-    def work(session: Session) -> None:
-        reception.deliver(session, hooked.platform_id, hooked.account.id, WEBHOOK_PRIORITY, rows)
-        if report:
-            reception.webhook_seen(session, hooked.account.id)
-
-    here.database.run(work)
-    if report:
-        here.seen.put(hooked.account.id, True)
-
-
-def _row(here: Door, account_id: str, event: Delivered) -> Delivery:
+def _row(here: Door, hooked: Hooked, event: Delivered) -> Delivery:
     own_digest = digest(event.body)
+    account_id = hooked.account.id
     return Delivery(
+        platform_id=hooked.platform_id,
+        account_id=account_id,
         event_id=event.event_id,
         digest=own_digest,
         stream=f"{account_id}:{event.subject or own_digest}",

@@ -98,18 +98,19 @@ def problem_response(problem: Problem) -> Response:
     return response
 
 
-def install(app: Flask) -> None:
-    """Turn every way in which a request can fail into a problem document."""
-    app.register_error_handler(Problem, problem_response)
-    app.register_error_handler(DatabaseAway, _away)
-    app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _accident)
-
-
-def _away(error: DatabaseAway) -> Response:
+def away() -> Response:
+    """What is answered while the database is away."""
     log.warning("door.database_away")
     detail = "The database does not answer. Nothing was accepted; keep it and send it again."
     return problem_response(Problem(AWAY, detail, headers={"Retry-After": RETRY_AFTER_S}))
+
+
+def install(app: Flask) -> None:
+    """Turn every way in which a request can fail into a problem document."""
+    app.register_error_handler(Problem, problem_response)
+    app.register_error_handler(DatabaseAway, lambda error: away())
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _accident)
 
 
 def _http(error: HTTPException) -> Response:

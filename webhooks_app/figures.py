@@ -58,6 +58,11 @@ class Figures:
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)
 
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request by the rule of its route."""
+        self.requests.labels(route, str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
+
     def show(self, read: Mapping[str, Any]) -> None:
         """Take over what the database said."""
         for name, gauge in self._gauges.items():

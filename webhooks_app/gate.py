@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from webhooks_app.errors import BAD_REQUEST, TOO_SLOW, Kind, Problem, problem_response
+from webhooks_app.hooks_at_gate import Answered, HooksAtGate
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -26,8 +27,6 @@ BODY_S = 10.0
 FILES = "/v1/site-imports"
 FILE_S = 120.0
 THREADS = 16
-
-Answered = tuple[int, list[tuple[str, str]], bytes]
 
 
 class Gate:
@@ -40,21 +39,26 @@ class Gate:
         self._limit, self._file_limit = int(settings.max_body_bytes), int(settings.max_import_bytes)
         self._body_s = body_s
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="door")
+        self._hooks = HooksAtGate(app.extensions["tocsin"])
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """One request."""
         body = b""
         if self._wants_body(scope):
             try:
-                body = await asyncio.wait_for(protocol(), FILE_S if scope.path == FILES else self._body_s)
+                async with asyncio.timeout(FILE_S if scope.path == FILES else self._body_s):
+                    body = await protocol()
             except TimeoutError:
                 protocol.response_bytes(*_refusal(TOO_SLOW, "The body did not arrive in time."))
                 return
             except Exception:  # noqa: BLE001 - Granian names no class for a sender that went away in mid-body
                 protocol.response_bytes(*_refusal(BAD_REQUEST, "The body is shorter than its Content-Length."))
                 return
-        work = asyncio.get_running_loop().run_in_executor(self._threads, self._answer, scope, body)
-        protocol.response_bytes(*await work)
+        answered = await self._hooks.answer(scope, body)
+        if answered is None:
+            loop = asyncio.get_running_loop()
+            answered = await loop.run_in_executor(self._threads, self._answer, scope, body)
+        protocol.response_bytes(*answered)
 
     def _wants_body(self, scope: Any) -> bool:
         """Only a body with a length that may be read; the door refuses the others unread."""

@@ -42,8 +42,9 @@ class StoredTokens:
     def drop(self, account_id: str, value: str) -> None:
         """Forget a refused token, unless another process has put a newer one meanwhile."""
         with self._sessions.begin() as session:
+            # Not the key: else no webhook of the account could be stored meanwhile.
             sealed = session.scalar(
-                select(ProviderAccount.token).where(ProviderAccount.id == account_id).with_for_update()
+                select(ProviderAccount.token).where(ProviderAccount.id == account_id).with_for_update(key_share=True)
             )
             if sealed is not None and self._box.open(sealed) == value:
                 session.execute(update(ProviderAccount).where(ProviderAccount.id == account_id).values(token=None))

@@ -26,5 +26,6 @@ def own(session: Session, platform_id: str) -> Platform:
 
 
 def locked(session: Session, platform_id: str) -> Platform:
-    """The platform's row, held until the transaction ends."""
-    return session.execute(select(Platform).where(Platform.id == platform_id).with_for_update()).scalar_one()
+    """The platform's row, held until the transaction ends; what refers to it can be inserted meanwhile."""
+    query = select(Platform).where(Platform.id == platform_id).with_for_update(key_share=True)
+    return session.execute(query).scalar_one()

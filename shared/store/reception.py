@@ -85,10 +85,11 @@ _ACT = text("""
 # ON CONFLICT without a target covers both unique indexes: known event ids, and equal bodies still unworked.
 _DELIVER = text("""
     INSERT INTO inbox (source, platform_id, account_id, event_id, digest, stream, subject, priority, body)
-    SELECT 'webhook', :platform_id, :account_id, e.event_id, e.digest, e.stream, e.subject, :priority, e.body
-    FROM unnest(CAST(:event_ids AS text[]), CAST(:digests AS text[]), CAST(:streams AS text[]),
-                CAST(:subjects AS text[]), CAST(:bodies AS bytea[]))
-        WITH ORDINALITY AS e(event_id, digest, stream, subject, body, place)
+    SELECT 'webhook', e.platform_id, e.account_id, e.event_id, e.digest, e.stream, e.subject, :priority, e.body
+    FROM unnest(CAST(:platform_ids AS text[]), CAST(:account_ids AS text[]), CAST(:event_ids AS text[]),
+                CAST(:digests AS text[]), CAST(:streams AS text[]), CAST(:subjects AS text[]),
+                CAST(:bodies AS bytea[]))
+        WITH ORDINALITY AS e(platform_id, account_id, event_id, digest, stream, subject, body, place)
     ORDER BY e.place
     ON CONFLICT DO NOTHING
     RETURNING id
@@ -177,6 +178,8 @@ class Opening:
 class Delivery:
     """One event of a provider; `body` is sealed."""
 
+    platform_id: str
+    account_id: str
     event_id: str | None
     digest: str
     stream: str
@@ -239,12 +242,12 @@ def act(session: Session, source: str, coming: Coming) -> None:
     session.execute(_ACT, _columns(coming) | {"source": source})
 
 
-def deliver(session: Session, platform_id: str, account_id: str, priority: int, events: Sequence[Delivery]) -> int:
-    """Insert what is new among the events of one delivery; how many were."""
+def deliver(session: Session, priority: int, events: Sequence[Delivery]) -> int:
+    """Insert what is new among these events, of one delivery or of many, in their order; how many were."""
     columns = {
-        "platform_id": platform_id,
-        "account_id": account_id,
         "priority": priority,
+        "platform_ids": [event.platform_id for event in events],
+        "account_ids": [event.account_id for event in events],
         "event_ids": [event.event_id for event in events],
         "digests": [event.digest for event in events],
         "streams": [event.stream for event in events],

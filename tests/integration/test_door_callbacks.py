@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from deploy.embedded import Embedded
 from shared.domain.lanes import Lane
-from shared.store import migrate
+from shared.store import migrate, platforms
 from tests.conftest import fresh_database
 from tests.integration.door_stage import Reply, Stage, close_stage, open_stage
 
@@ -154,6 +155,14 @@ def test_default_account_answers_the_short_path(stage: Stage) -> None:
     assert stage.inbox()[0].account_id == account
     for path in ("/webhooks/nobody", "/webhooks/aura/nobody", f"/webhooks/noonlight/{account}"):
         assert stage.deliver(path, raw, Authorization="Bearer hook-secret").status_code == 404
+
+
+def test_webhook_is_taken_while_its_platform_is_being_changed(stage: Stage) -> None:
+    """Rows that share a commit would all wait for that lock."""
+    account = stage.account("noonlight")
+    with Session(stage.engine) as session:
+        platforms.locked(session, stage.platform_id)
+        assert signed(stage, account, event(1)).status_code == 200
 
 
 def test_webhook_needs_one_statement(stage: Stage) -> None:

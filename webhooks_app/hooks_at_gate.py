@@ -1,0 +1,71 @@
+"""Webhooks answered at the gate, without a thread each: verified on its loop, committed together (ADR 9).
+
+Only what is taken is answered here, and what the database cannot take now. Everything else goes the long way, through
+Flask, which finds the same fault by the same functions and has the words for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from shared.store.reception import Delivery
+from webhooks_app import callbacks
+from webhooks_app.database import DatabaseAway
+from webhooks_app.door import Door
+from webhooks_app.errors import away
+from webhooks_app.gathering import Gathering
+from webhooks_app.headers import answer_headers, request_id
+
+PREFIX = "/webhooks/"
+# What is longer keeps the loop from its other work for too long; it goes to a thread. In bytes.
+SMALL_BODY = 16_384
+RULES = ("/webhooks/<plain:provider_name>", "/webhooks/<plain:provider_name>/<plain:account_id>")
+
+Answered = tuple[int, list[tuple[str, str]], bytes]
+
+
+class HooksAtGate:
+    """The hooks of one door, on the event loop of its gate."""
+
+    def __init__(self, here: Door) -> None:
+        """Nothing is begun before the first delivery."""
+        self._here = here
+
+        def commit(rows: Sequence[Delivery], hold_s: float) -> None:
+            callbacks.store(here, rows, hold_s=hold_s)
+
+        self._gathering = Gathering(commit, here.settings.hold_without_database_s)
+
+    async def answer(self, scope: Any, body: bytes) -> Answered | None:
+        """The answer to a delivery that was taken, or that cannot be kept now; None: Flask has to answer."""
+        if not _is_small_delivery(scope, body):
+            return None
+        began = time.monotonic()
+        provider, slash, account = scope.path[len(PREFIX) :].partition("/")
+        hooked = callbacks.known(self._here, provider, account or None)
+        if hooked is None or (slash and not account):
+            return None
+        try:
+            rows = callbacks.authentic(self._here, hooked, scope.headers.items(), body)
+            if rows:
+                await self._gathering.store(rows)
+            answered = callbacks.taken(self._here, provider, rows)
+        except DatabaseAway:
+            answered = away()
+        except Exception:  # noqa: BLE001 - a refusal, or a fault that these very rows meet again, alone, in Flask
+            return None
+        self._here.figures.answered(RULES[bool(slash)], answered.status_code, time.monotonic() - began)
+        headers = [*answered.headers.items(), *answer_headers(request_id(scope.headers.get("x-request-id")))]
+        return answered.status_code, [(name.lower(), value) for name, value in headers], answered.get_data()
+
+
+def _is_small_delivery(scope: Any, body: bytes) -> bool:
+    return (
+        0 < len(body) <= SMALL_BODY
+        and scope.method == "POST"
+        and scope.path.startswith(PREFIX)
+        and scope.headers.get("content-length") == str(len(body))
+        and scope.headers.get("transfer-encoding") is None
+    )
