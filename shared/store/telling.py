@@ -1,6 +1,6 @@
-"""What a transaction has told, written at its end: one statement for the history, one for the write-backs.
+"""What a transaction has told, written at its end by one statement: the history, and the write-backs of it.
 
-A constant text with one JSON parameter: the driver neither parses nor prepares it anew for each number of rows.
+Its text is constant, with JSON for parameters: the driver neither parses nor plans it anew for each number of rows.
 """
 
 from __future__ import annotations
@@ -51,21 +51,21 @@ _EFFECTS = text("""
 """)
 
 # In the order in which they were told: the timeline is read by its id.
-_APPEND = text("""
-    INSERT INTO timeline (incident_id, leg_id, event, source, status, entry, effect, detail, occurred_at, recorded_at)
-    SELECT incident_id, leg_id, event, source, status, entry, effect, nullif(detail, 'null'), occurred_at, :now
-    FROM ROWS FROM (jsonb_to_recordset(CAST(:rows AS jsonb)) AS (incident_id text, leg_id bigint, event text,
-        source text, status text, entry text, effect text, detail jsonb, occurred_at timestamptz)) WITH ORDINALITY
-    ORDER BY ordinality
-""")
-
-_WRITE_BACK = text(f"""
+_TELL = text(f"""
+    WITH told AS (
+        INSERT INTO timeline (incident_id, leg_id, event, source, status, entry, effect, detail, occurred_at,
+            recorded_at)
+        SELECT incident_id, leg_id, event, source, status, entry, effect, detail, occurred_at, :now
+        FROM ROWS FROM (jsonb_to_recordset(CAST(:entries AS jsonb)) AS (incident_id text, leg_id bigint, event text,
+            source text, status text, entry text, effect text, detail jsonb, occurred_at timestamptz)) WITH ORDINALITY
+        ORDER BY ordinality
+    )
     INSERT INTO outbox (lane, kind, destination, platform_id, incident_id, priority, seq, urgent, worse, body,
         next_attempt_at)
     SELECT '{Lane.OUTGOING.value}', 'writeback', destination, platform_id, incident_id, priority, seq, urgent, worse,
         body, :now
-    FROM ROWS FROM (jsonb_to_recordset(CAST(:rows AS jsonb)) AS (destination text, platform_id text, incident_id text,
-        priority smallint, seq integer, urgent boolean, worse boolean, body jsonb)) WITH ORDINALITY
+    FROM ROWS FROM (jsonb_to_recordset(CAST(:write_backs AS jsonb)) AS (destination text, platform_id text,
+        incident_id text, priority smallint, seq integer, urgent boolean, worse boolean, body jsonb)) WITH ORDINALITY
     ORDER BY ordinality
 """)  # noqa: S608 - a constant
 
@@ -76,14 +76,9 @@ def effects(session: Session, incident_ids: Sequence[str]) -> Iterator[tuple[str
         yield row.incident_id, row.effect
 
 
-def append(session: Session, entries: Sequence[Entry], now: datetime) -> None:
-    """Append to timelines. The caller holds the incidents' locks."""
-    session.execute(_APPEND, {"rows": _json(entries), "now": now})
-
-
-def write_back(session: Session, rows: Sequence[WriteBack], now: datetime) -> None:
-    """Queue write-backs, due now."""
-    session.execute(_WRITE_BACK, {"rows": _json(rows), "now": now})
+def tell(session: Session, entries: Sequence[Entry], write_backs: Sequence[WriteBack], now: datetime) -> None:
+    """Append to timelines, and queue write-backs, due now. The caller holds the incidents' locks."""
+    session.execute(_TELL, {"entries": _json(entries), "write_backs": _json(write_backs), "now": now})
 
 
 def _json(rows: Sequence[Entry] | Sequence[WriteBack]) -> str:

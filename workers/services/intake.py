@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -64,8 +63,7 @@ def work_batch(deps: Deps) -> int:
 
 def _work(deps: Deps, taken: list[Taken]) -> None:
     def work(session: Session) -> Ledger:
-        session.execute(text(f"SET LOCAL lock_timeout = {LOCK_MS}"))
-        book = Ledger(session, deps)
+        book = Ledger(session, deps, lock_ms=LOCK_MS)
         _lock_all(book, taken)
         rows = hold_rows(session, taken)
         for row in rows:
@@ -84,8 +82,8 @@ def _lock_all(book: Ledger, taken: list[Taken]) -> None:
     touched = {one.incident_id for one in taken if one.incident_id is not None}
     subjects = {(one.account_id, one.subject) for one in taken if one.account_id and one.subject}
     links = legs.spoken_of(book.session, subjects) if subjects else []
-    touched.update(link.incident_id for link in links)
-    book.learn_effects(incident.id for incident in book.lock(touched))
+    book.lock(touched.union(link.incident_id for link in links))
+    book.learn_effects({link.incident_id for link in links})
     legs.lock_legs(book, {link.leg_id for link in links})
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.event import listen
 from sqlalchemy.orm import Session
@@ -29,6 +29,8 @@ from workers.deps import Deps
 
 # In these a person may be told of the incident itself.
 _NOTICED = frozenset({"received", "holding", "requesting", "unconfirmed", "failed"})
+_NOW = text("SELECT now()")
+_NOW_AND_LOCK = text("SELECT now(), set_config('lock_timeout', CAST(:ms AS text), true)")
 OPEN_FIRST = 20
 ENDED_LATER = 40
 
@@ -49,12 +51,12 @@ class LockedLeg:
 class Ledger:
     """Reads under locks, appends history, numbers write-backs, and remembers what to ring for after the commit."""
 
-    def __init__(self, session: Session, deps: Deps) -> None:
-        """Open the book on a session whose transaction has just begun."""
+    def __init__(self, session: Session, deps: Deps, *, lock_ms: int | None = None) -> None:
+        """Open the book on a session whose transaction has just begun; no lock is awaited for more than `lock_ms`."""
         self.session = session
         self.deps = deps
         self.box: Box = deps.box
-        self.now: datetime = session.execute(select(func.now())).scalar_one()
+        self.now: datetime = session.execute(_NOW if lock_ms is None else _NOW_AND_LOCK, {"ms": lock_ms}).scalar_one()
         self._seen: dict[str, set[str]] = {}
         self._rows: list[Outbox] = []
         self._asked: set[Lane | Row] = set()
@@ -64,6 +66,8 @@ class Ledger:
         # What is locked stays as it is here until the commit, so it is read once.
         self._locked: dict[str, Incident] = {}
         self._platforms: dict[str, Platform] = {}
+        # Held, so that the session, which holds its rows weakly, does not read them twice.
+        self._met: list[object] = []
         self.legs: dict[int, LockedLeg] = {}
         self.leg_by_provider_id: dict[tuple[str, str], Leg] = {}
         listen(session, "before_commit", lambda session: self.close())
@@ -72,9 +76,7 @@ class Ledger:
         """Write what was told, after the rows that it speaks of. The commit does it by itself."""
         self.session.flush()
         if self._entries:
-            telling.append(self.session, self._entries, self.now)
-        if self._write_backs:
-            telling.write_back(self.session, self._write_backs, self.now)
+            telling.tell(self.session, self._entries, self._write_backs, self.now)
         self._entries, self._write_backs = [], []
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -92,7 +94,22 @@ class Ledger:
                 .execution_options(populate_existing=True)
             )
             self._locked.update({incident.id: incident for incident in found})
+            self._meet([self._locked[incident_id] for incident_id in unlocked if incident_id in self._locked])
         return [self._locked[incident_id] for incident_id in wanted if incident_id in self._locked]
+
+    def _meet(self, incidents: Iterable[Incident]) -> None:
+        """Read the platforms and accounts of these incidents at once."""
+        platforms = {incident.platform_id for incident in incidents} - self._platforms.keys()
+        if not platforms:
+            return
+        accounts = {incident.account_id for incident in incidents if incident.account_id is not None}
+        theirs = (ProviderAccount.platform_id == Platform.id) & among(ProviderAccount.id, accounts)
+        rows = self.session.execute(
+            select(Platform, ProviderAccount).outerjoin(ProviderAccount, theirs).where(among(Platform.id, platforms))
+        )
+        for row in rows:
+            self._platforms[row[0].id] = row[0]
+            self._met.append(row[1])
 
     def incident(self, incident_id: str) -> Incident:
         """One incident, locked."""
