@@ -330,6 +330,16 @@ def test_resend_is_refused_when_a_valid_cancel_came_first(town: Town) -> None:
     assert len(town.creates()) == 1
 
 
+def test_cancel_with_pin_reads_too_late_when_the_pins_were_wiped(town: Town) -> None:
+    """Found by chaos: it read "the alarm carries none", of an alarm that had carried this very PIN."""
+    incident, alarm_id = dispatched_home(town)
+    town.noonlight("_step", id=alarm_id, event="alarm.closed")
+    town.until(lambda: town.status(incident) == "closed")
+    cancel(town, incident, pin="4711")
+    town.until(lambda: _cancel_state(town, incident) == "too_late")
+    assert "cancel_refused" not in town.events(incident)
+
+
 def test_cancel_is_too_late_when_provider_closes_before_taking_it(town: Town) -> None:
     """Closed while the cancel waits for a provider that refuses everything."""
     incident, alarm_id = dispatched_home(town)

@@ -54,6 +54,11 @@ def asked(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     )
     book.wake_creates(incident.site_id)
     _wake_own_create(book, incident)
+    if why is not None and body.get("pin") and incident.status == Status.CLOSED.value:
+        # Its PINs are wiped, so nobody can say any more that this one is wrong.
+        if incident.cancel not in ("requested", "confirmed"):
+            _too_late(book, incident, body)
+        return
     if why is not None:
         if incident.cancel is None:
             incident.cancel = "refused"
@@ -89,13 +94,10 @@ def _valid(book: Ledger, incident: Incident, body: dict[str, Any]) -> None:
     incident.cancel_reason = body.get("reason")
     if body.get("note"):
         incident.details = book.box.seal({**book.details(incident), "cancel_note": body["note"]})
-    reason = str(body.get("reason") or "other").replace("_", " ")
-    by = f" by {body['by']}" if body.get("by") else ""
-    asked_words = f"Cancel asked{by}: {reason}"
+    asked_words = _asked_words(body)
     if ended(Status(incident.status)) and incident.status != Status.CANCELLED.value:
         if not _cancel_late_legs(book, incident):
-            incident.cancel = "too_late"
-            book.tell(incident, "cancel_too_late", f"{asked_words}; it is over already", source=_who(body), worse=True)
+            _too_late(book, incident, body)
         return
     leg = legs.live_leg(book.session, incident.id)
     incident.cancel = "requested"
@@ -117,6 +119,18 @@ def _valid(book: Ledger, incident: Incident, body: dict[str, Any]) -> None:
     if leg.outcome == "accepted":
         legs.send_cancel(book, leg, incident)
     _cancel_late_legs(book, incident)
+
+
+def _asked_words(body: dict[str, Any]) -> str:
+    reason = str(body.get("reason") or "other").replace("_", " ")
+    by = f" by {body['by']}" if body.get("by") else ""
+    return f"Cancel asked{by}: {reason}"
+
+
+def _too_late(book: Ledger, incident: Incident, body: dict[str, Any]) -> None:
+    incident.cancel = "too_late"
+    words = f"{_asked_words(body)}; it is over already"
+    book.tell(incident, "cancel_too_late", words, source=_who(body), worse=True)
 
 
 def _confirmed(book: Ledger, incident: Incident, leg: Leg | None, words: str, *, source: str = "tocsin") -> None:
