@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check peers bench format lock clean
+.PHONY: help setup demo up test check peers bench chaos format lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,9 @@ bench: peers ## measure: webhooks beside the peers, the dwell of an idle system,
 	$(BIN)/python -m bench.webhooks
 	$(BIN)/python -m bench.dwell
 	$(BIN)/python -m bench.reconciling
+
+chaos: setup ## break everything at random, then audit what became of each alarm (HOURS=1 SEED=7)
+	$(BIN)/python -m tests.chaos $(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED))
 
 format: setup ## put the code into its one format
 	$(BIN)/ruff check --fix .

@@ -108,25 +108,28 @@ class Stack(Town):
 
     def launch(self, name: str) -> None:
         """Start one process of the Procfile."""
-        own = {f"TOCSIN_{key.upper()}": _as_text(value) for key, value in self.values.items()}
-        plain = {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")}
-        environment = plain | own | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{plain.get('PATH', os.defpath)}",
-            "PYTHONPATH": str(ROOT),
-            "PORT": str(self.port if name == "web" else self.flower_port),
-            "BEAT_SCHEDULE": str(self.folder / "beat"),
-            **self.environment,
-        }  # fmt: skip
         with self.log(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 ["/bin/sh", "-c", f"exec {self.lines[name]}"],
                 cwd=self.folder,
-                env=environment,
+                env=self.environment_of(name),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """What a process is given to start with."""
+        own = {f"TOCSIN_{key.upper()}": _as_text(value) for key, value in self.values.items()}
+        plain = {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")}
+        return plain | own | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{plain.get('PATH', os.defpath)}",
+            "PYTHONPATH": str(ROOT),
+            "PORT": str(self.port if name == "web" else self.flower_port),
+            "BEAT_SCHEDULE": str(self.folder / name),
+            **self.environment,
+        }  # fmt: skip
 
     def kill(self, *names: str) -> None:
         """`kill -9` of whole processes, their children included."""
