@@ -58,7 +58,7 @@ lock: setup ## choose the versions anew within pyproject.toml (UPGRADE=--upgrade
 
 clean: ## remove the environment, the embedded stack's data and the caches
 	@[ ! -f .tocsin/embedded.json ] || rm -rf "$$(sed -n 's/.*"postgres_home": "\([^"]*\)".*/\1/p' .tocsin/embedded.json)"
-	rm -rf $(VENV) .tocsin .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) bench/peers/node/node_modules .tocsin .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements-dev.lock
@@ -68,8 +68,10 @@ $(STAMP): requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-$(PEERS): bench/peers/requirements.lock
+$(PEERS): bench/peers/requirements.lock bench/peers/node/package-lock.json
 	$(PYTHON) -m venv $(VENV)/peers
 	$(VENV)/peers/bin/pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement bench/peers/requirements.lock
+	@if command -v npm >/dev/null; then cd bench/peers/node && npm ci --silent --ignore-scripts; \
+		else echo "no npm on the PATH: the bench leaves Node out" >&2; fi
 	@touch $(PEERS)

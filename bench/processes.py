@@ -79,11 +79,15 @@ class Group:
         return sum(resident(pid) for pid in self.pids())
 
     def check(self) -> None:
-        """Raise RuntimeError, with its last words, when a head has ended by itself."""
+        """Raise RuntimeError when a head has ended by itself."""
         for name, head in self._heads.items():
             if head.poll() is not None:
-                words = (self._folder / f"{name}.log").read_text(errors="replace")[-2000:]
-                raise RuntimeError(f"{name} ended with {head.returncode}:\n{words}")
+                raise RuntimeError(f"{name} ended with {head.returncode}")
+
+    def last_words(self) -> str:
+        """The end of what each head said."""
+        logs = {name: (self._folder / f"{name}.log").read_text(errors="replace") for name in self._heads}
+        return "\n".join(f"{name}:\n{text[-2000:]}" for name, text in logs.items() if text)
 
     def stop(self) -> None:
         """Ask all to stop, wait, and kill what stays."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -73,7 +74,8 @@ class PythonPeer:
     worker: Sequence[str]
     pool: int
     processes: int = 1
-    extra: Mapping[str, str] = field(default_factory=dict)
+    # Makes what the queue itself needs in the database.
+    schema: Sequence[str] = ()
     path: str = "/webhooks"
     sequence: str = "writeback_id_seq"
     written: str = "SELECT count(*) FROM writeback"
@@ -86,6 +88,8 @@ class PythonPeer:
     def make_ready(self, place: Place, alarms: int) -> None:
         """Tables and incidents."""
         make_tables(place.database_url, alarms)
+        if self.schema:
+            subprocess.run(self.schema, env=self._environment(place, 1), cwd=place.ground.folder, check=True)
 
     def door(self, place: Place) -> Group:
         """gunicorn."""
@@ -101,17 +105,18 @@ class PythonPeer:
         return group
 
     def _group(self, place: Place, pool: int) -> Group:
+        return Group(place.ground.folder, self._environment(place, pool), place.ground.folder)
+
+    def _environment(self, place: Place, pool: int) -> dict[str, str]:
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("TOCSIN_", "CELERY_"))}
-        environment = plain | {
+        return plain | {
             "PATH": f"{PROGRAMS}{os.pathsep}{plain.get('PATH', os.defpath)}",
             "PYTHONPATH": str(ROOT),
             "DATABASE_URL": place.database_url.replace("postgresql:", "postgresql+psycopg:", 1),
             "REDIS_URL": place.ground.redis_url,
             "WEBHOOK_SECRET": SECRET,
             "POOL_SIZE": str(pool),
-            **self.extra,
         }
-        return Group(place.ground.folder, environment, place.ground.folder)
 
 
 FLASK_CELERY = PythonPeer(
@@ -123,4 +128,20 @@ FLASK_CELERY = PythonPeer(
         *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"),
     ],
     pool=1,
+)
+FLASK_DRAMATIQ = PythonPeer(
+    name="flask_dramatiq",
+    words="Flask + dramatiq, one message per webhook",
+    web=Gunicorn("bench.peers.flask_dramatiq.web:app"),
+    worker=["dramatiq", "bench.peers.flask_dramatiq.tasks", "--processes", "2", "--threads", "8"],
+    pool=8,
+)
+FLASK_PROCRASTINATE = PythonPeer(
+    name="flask_procrastinate",
+    words="Flask + procrastinate, the job a row of the same transaction",
+    web=Gunicorn("bench.peers.flask_procrastinate.web:app"),
+    worker=["procrastinate", "--app", "bench.peers.flask_procrastinate.tasks.app", "worker"],
+    pool=8,
+    processes=2,
+    schema=["procrastinate", "--app", "bench.peers.flask_procrastinate.tasks.app", "schema", "--apply"],
 )

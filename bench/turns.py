@@ -75,6 +75,10 @@ class Meter:
         return Part(items, seconds, self._cpu() - self._own, servers.postgres, servers.redis)
 
 
+class TurnFailedError(Exception):
+    """A contestant could not play to the end; says what it said last."""
+
+
 def play(contestant: Contestant, ground: Ground, gun: Gun, seconds: float) -> Turn:
     """One contestant's turn, on a database of its own."""
     place = Place(ground, ground.fresh_database(contestant.name), free_port())
@@ -106,6 +110,9 @@ def play(contestant: Contestant, ground: Ground, gun: Gun, seconds: float) -> Tu
             through = len(set(second[: both.sent])) / (time.time() - both.began)
             wrong = _wrong(watch, contestant, heard)
         return _turn(alone, accepting, applying, both, through, held, wrong)
+    except Exception as error:
+        words = "\n".join(group.last_words() for group in groups)
+        raise TurnFailedError(f"{contestant.name}: {type(error).__name__}: {error}\n{words}") from error
     finally:
         for group in groups:
             group.stop()

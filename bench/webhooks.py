@@ -17,10 +17,13 @@ from bench.contestant import Contestant
 from bench.figures import Goal, middle, ratio
 from bench.ground import open_ground
 from bench.load import Gun
+from bench.node_peer import NodePeer
 from bench.ours import Ours
-from bench.python_peers import FLASK_CELERY
+from bench.python_peers import FLASK_CELERY, FLASK_DRAMATIQ, FLASK_PROCRASTINATE
 from bench.tables import number, table, times
-from bench.turns import Turn, play
+from bench.turns import Turn, TurnFailedError, play
+
+CONTESTANTS: tuple[Contestant, ...] = (Ours(), FLASK_CELERY, FLASK_DRAMATIQ, FLASK_PROCRASTINATE, NodePeer())
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,12 @@ def goals(found: Mapping[str, Turn]) -> list[Goal]:
     if (book := found.get("flask_celery")) is not None:
         asked.append(Goal("accepted/s, times flask_celery", ratio(ours.accepted_s, book.accepted_s), 4))
         asked.append(Goal("applied/s, times flask_celery", ratio(ours.applied_s, book.applied_s), 5))
+    if (node := found.get("node")) is not None:
+        asked.append(Goal("accepted/s, times node", ratio(ours.accepted_s, node.accepted_s), 2))
+    others = {name: peer.applied_s for name, peer in found.items() if name not in ("ours", "flask_celery")}
+    if others:
+        best = max(others, key=lambda name: others[name])
+        asked.append(Goal(f"applied/s, times the best other ({best})", ratio(ours.applied_s, others[best]), 2))
     for name, peer in found.items():
         if name != "ours":
             asked.append(Goal(f"p99 of acceptance, part of {name}'s", ratio(ours.p99_ms, peer.p99_ms), 1, below=True))
@@ -99,11 +108,11 @@ def goals(found: Mapping[str, Turn]) -> list[Goal]:
 
 def main() -> int:
     """Play, print; 1 when something was lost or doubled."""
-    everybody: dict[str, Contestant] = {each.name: each for each in (Ours(), FLASK_CELERY)}
+    everybody: dict[str, Contestant] = {each.name: each for each in CONTESTANTS}
     parser = argparse.ArgumentParser(prog="bench.webhooks", description=__doc__)
     parser.add_argument("--only", help=f"some of {','.join(everybody)}, with commas")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=6.0, help="of fire, in each part of a turn")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of fire, in each part of a turn")
     parser.add_argument("--quick", action="store_true", help="one short round")
     asked = parser.parse_args()
     names = asked.only.split(",") if asked.only else list(everybody)
@@ -114,17 +123,23 @@ def main() -> int:
     try:
         with open_ground() as ground:
             for number_of in range(rounds):
-                for name, played in turns.items():
-                    played.append(play(everybody[name], ground, gun, seconds))
-                    print(f"round {number_of + 1} of {rounds}: {name} played", file=sys.stderr, flush=True)
+                for name in [name for name in turns if name not in missing]:
+                    try:
+                        turns[name].append(play(everybody[name], ground, gun, seconds))
+                        words = "played"
+                    except TurnFailedError as error:
+                        missing[name] = "FAILED: could not play to the end"
+                        words = str(error)
+                    print(f"round {number_of + 1} of {rounds}: {name}: {words}", file=sys.stderr, flush=True)
     finally:
         gun.close()
-    found = {name: medians(played) for name, played in turns.items()}
+    found = {name: medians(played) for name, played in turns.items() if name not in missing}
     show(found, missing)
     print("\nGoals:\n")
     for goal in goals(found):
         print(f"- {goal.line()}")
-    return 1 if any(turn.wrong for turn in found.values()) else 0
+    failed = any(turn.wrong for turn in found.values()) or any("FAILED" in why for why in missing.values())
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,3 @@
+"""Flask and dramatiq: one message per webhook."""
+
+from __future__ import annotations
