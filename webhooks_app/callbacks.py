@@ -16,6 +16,7 @@ from shared.store import hooks, reception
 from shared.store.reception import Delivery
 from webhooks_app import auth
 from webhooks_app import door as doors
+from webhooks_app.database import DatabaseAway
 from webhooks_app.door import Door, Hooked
 from webhooks_app.errors import BAD_REQUEST, NOT_FOUND, UNAUTHENTICATED, UNCONFIGURED, Problem
 from webhooks_app.intake import raw_body
@@ -85,6 +86,27 @@ def store(here: Door, rows: Sequence[Delivery], *, hold_s: float | None = None) 
     for account_id in unseen:
         here.seen.put(account_id, True)
     here.ring(Lane.INTAKE)
+
+
+def store_together(here: Door, deliveries: Sequence[Sequence[Delivery]], hold_s: float) -> list[Exception | None]:
+    """Commit several deliveries at once; what each of their senders is told. Raises DatabaseAway for all of them.
+
+    If the database refuses them, each is stored by itself, so that none fails for a neighbour.
+    """
+    fault = _fault(here, [row for rows in deliveries for row in rows], hold_s)
+    if isinstance(fault, DatabaseAway):
+        raise fault
+    if fault is None or len(deliveries) == 1:
+        return [fault] * len(deliveries)
+    return [_fault(here, rows, hold_s) for rows in deliveries]
+
+
+def _fault(here: Door, rows: Sequence[Delivery], hold_s: float) -> Exception | None:
+    try:
+        store(here, rows, hold_s=hold_s)
+    except Exception as fault:  # noqa: BLE001 - whatever it is, those whom it concerns are told
+        return fault
+    return None
 
 
 def _look_up(here: Door, provider_name: str, account_id: str | None) -> Hooked:

@@ -1,111 +1,123 @@
-"""One commit for all deliveries that arrived while the one before was on its way; nobody is made to wait for more."""
+"""One commit for all that arrived while the one before was on its way; nobody is made to wait for more to come."""
 
 from __future__ import annotations
 
-import asyncio
+import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from shared.store.reception import Delivery
 from webhooks_app.database import LEAST_S, DatabaseAway
 
-# How many events one statement takes, and how much may wait for its turn; what comes on top is refused (503).
-GROUP_EVENTS = 1_000
-WAITING_BYTES = 32_000_000
-# What a waiting event costs beside its body.
-EVENT_BYTES = 600
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Given_contra = TypeVar("Given_contra", contravariant=True)
 
-Commit = Callable[[Sequence[Delivery], float], None]
+# How much one group takes, and how much may wait for its turn; what comes on top is refused (503).
+GROUP_BYTES = 1_000_000
+WAITING_BYTES = 32_000_000
+
+
+class Promise(Protocol[Given_contra]):
+    """A future, of `asyncio` or of threads."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: Given_contra, /) -> None:
+        """Answer."""
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """Say what went wrong."""
 
 
 @dataclass(eq=False)
-class _Waiter:
-    """A delivery whose sender waits for the answer. `since` is monotonic."""
+class _Waiter(Generic[Item, Answer]):
+    """Something to be stored, and who waits for it until `deadline` (monotonic)."""
 
-    rows: Sequence[Delivery]
+    item: Item
     size: int
-    since: float
-    answer: asyncio.Future[None]
+    deadline: float
+    promise: Promise[Answer]
 
 
-class Gathering:
-    """Belongs to one event loop. The commits run one after another on a thread of their own, in order of arrival."""
+Told = Sequence[tuple[Promise[Answer], Answer | Exception]]
+
+
+def tell(told: Told[Answer]) -> None:
+    """Give each his answer."""
+    for promise, answer in told:
+        if promise.done():
+            continue  # the sender went away meanwhile
+        if isinstance(answer, Exception):
+            promise.set_exception(answer)
+        else:
+            promise.set_result(answer)
+
+
+class Gathering(Generic[Item, Answer]):
+    """Groups are stored one after another, in order of arrival, by a thread that begins with the first item."""
 
     def __init__(
-        self, commit: Commit, hold_s: float, *, group_events: int = GROUP_EVENTS, waiting_bytes: int = WAITING_BYTES
+        self,
+        store: Callable[[Sequence[Item], float], Sequence[Answer | Exception]],
+        *,
+        tell: Callable[[Told[Answer]], object] = tell,
+        group_bytes: int = GROUP_BYTES,
+        waiting_bytes: int = WAITING_BYTES,
     ) -> None:
-        """`commit` stores rows for good within so many seconds, all or none, or raises; it may be repeated."""
-        self._commit = commit
-        self._hold_s = hold_s
-        self._group_events, self._waiting_bytes = group_events, waiting_bytes
-        self._waiting: list[_Waiter] = []
-        self._bytes = 0
-        self._work: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gathering")
+        """`store` commits a group within so many seconds and says what each item is told; it may raise DatabaseAway.
 
-    async def store(self, rows: Sequence[Delivery]) -> None:
-        """Return when the rows are on disk.
-
-        Raises DatabaseAway when they could not be stored in time, or at once when too much waits already; and whatever
-        the database says of these very rows.
+        `tell` is called on the thread; an event loop passes one that comes back to the loop.
         """
-        size = sum(len(row.body) + EVENT_BYTES for row in rows)
-        if self._bytes + size > self._waiting_bytes:
-            raise DatabaseAway
-        loop = asyncio.get_running_loop()
-        waiter = _Waiter(rows, size, time.monotonic(), loop.create_future())
-        self._waiting.append(waiter)
-        self._bytes += size
-        if self._work is None:
-            self._work = loop.create_task(self._store_all(loop))
-        await waiter.answer
+        self._store = store
+        self._tell = tell
+        self._group_bytes, self._waiting_bytes = group_bytes, waiting_bytes
+        self._waiting: queue.SimpleQueue[_Waiter[Item, Answer]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._bytes = 0
+        self._thread: threading.Thread | None = None
 
-    async def _store_all(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Until nobody waits."""
-        try:
-            while self._waiting:
-                group = self._next_group()
-                faults = await loop.run_in_executor(self._thread, self._store_group, group)
-                for waiter, fault in zip(group, faults, strict=True):
-                    self._bytes -= waiter.size
-                    _tell(waiter, fault)
-        finally:
-            self._work = None
+    def put(self, item: Item, size: int, hold_s: float, promise: Promise[Answer]) -> None:
+        """Have the item stored; `promise` is kept when it is on disk, or told DatabaseAway after about `hold_s`.
 
-    def _next_group(self) -> list[_Waiter]:
-        """Who has waited longest, up to the size of a statement; at least one."""
-        events, length = 0, 0
-        for waiter in self._waiting:
-            events += len(waiter.rows)
-            if length and events > self._group_events:
-                break
-            length += 1
-        group, self._waiting = self._waiting[:length], self._waiting[length:]
+        `size` is in bytes. Raises DatabaseAway when too much waits already. Never blocks.
+        """
+        with self._lock:
+            if self._bytes + size > self._waiting_bytes:
+                raise DatabaseAway
+            self._bytes += size
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="gathering", daemon=True)
+                self._thread.start()
+        self._waiting.put(_Waiter(item, size, time.monotonic() + hold_s, promise))
+
+    def _run(self) -> None:
+        while True:
+            group = self._next_group()
+            told = self._told(group)
+            with self._lock:
+                self._bytes -= sum(waiter.size for waiter in group)
+            self._tell(told)
+
+    def _next_group(self) -> list[_Waiter[Item, Answer]]:
+        """Waits for the first; the others are those who are there by then."""
+        group = [self._waiting.get()]
+        size = group[0].size
+        while size < self._group_bytes and not self._waiting.empty():
+            group.append(self._waiting.get())
+            size += group[-1].size
         return group
 
-    def _store_group(self, group: Sequence[_Waiter]) -> list[Exception | None]:
-        """What each waiter is told. A group that the database refuses is taken apart, to spare the neighbours."""
-        fault = self._fault([row for waiter in group for row in waiter.rows], group[0].since)
-        if fault is None or len(group) == 1:
-            return [fault] * len(group)
-        if isinstance(fault, DatabaseAway):
-            return [DatabaseAway() for _ in group]  # each is raised in a place of its own
-        return [self._fault(waiter.rows, waiter.since) for waiter in group]
-
-    def _fault(self, rows: Sequence[Delivery], since: float) -> Exception | None:
+    def _told(self, group: Sequence[_Waiter[Item, Answer]]) -> Told[Answer]:
+        """Whatever happens, each is told something, and the thread goes on."""
+        left = min(waiter.deadline for waiter in group) - time.monotonic()
         try:
-            self._commit(rows, max(since + self._hold_s - time.monotonic(), LEAST_S))
-        except Exception as fault:  # noqa: BLE001 - told to those whom it concerns, whatever it is
-            return fault
-        return None
-
-
-def _tell(waiter: _Waiter, fault: Exception | None) -> None:
-    if waiter.answer.done():
-        return  # the sender went away meanwhile
-    if fault is None:
-        waiter.answer.set_result(None)
-    else:
-        waiter.answer.set_exception(fault)
+            answers = self._store([waiter.item for waiter in group], max(left, LEAST_S))
+            return [(waiter.promise, answer) for waiter, answer in zip(group, answers, strict=True)]
+        except DatabaseAway:
+            return [(waiter.promise, DatabaseAway()) for waiter in group]  # each is raised in a place of its own
+        except Exception as fault:  # noqa: BLE001 - told to those whom it concerns
+            return [(waiter.promise, fault) for waiter in group]

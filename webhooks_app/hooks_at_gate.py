@@ -6,6 +6,8 @@ Flask, which finds the same fault by the same functions and has the words for it
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,12 +17,14 @@ from webhooks_app import callbacks
 from webhooks_app.database import DatabaseAway
 from webhooks_app.door import Door
 from webhooks_app.errors import away
-from webhooks_app.gathering import Gathering
+from webhooks_app.gathering import Gathering, Told, tell
 from webhooks_app.headers import answer_headers, request_id
 
 PREFIX = "/webhooks/"
 # What is longer keeps the loop from its other work for too long; it goes to a thread. In bytes.
 SMALL_BODY = 16_384
+# What a waiting event costs beside its body.
+EVENT_BYTES = 600
 RULES = ("/webhooks/<plain:provider_name>", "/webhooks/<plain:provider_name>/<plain:account_id>")
 
 Answered = tuple[int, list[tuple[str, str]], bytes]
@@ -32,11 +36,8 @@ class HooksAtGate:
     def __init__(self, here: Door) -> None:
         """Nothing is begun before the first delivery."""
         self._here = here
-
-        def commit(rows: Sequence[Delivery], hold_s: float) -> None:
-            callbacks.store(here, rows, hold_s=hold_s)
-
-        self._gathering = Gathering(commit, here.settings.hold_without_database_s)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._gathering = Gathering(functools.partial(callbacks.store_together, here), tell=self._tell)
 
     async def answer(self, scope: Any, body: bytes) -> Answered | None:
         """The answer to a delivery that was taken, or that cannot be kept now; None: Flask has to answer."""
@@ -50,7 +51,7 @@ class HooksAtGate:
         try:
             rows = callbacks.authentic(self._here, hooked, scope.headers.items(), body)
             if rows:
-                await self._gathering.store(rows)
+                await self._stored(rows)
             answered = callbacks.taken(self._here, provider, rows)
         except DatabaseAway:
             answered = away()
@@ -59,6 +60,18 @@ class HooksAtGate:
         self._here.figures.answered(RULES[bool(slash)], answered.status_code, time.monotonic() - began)
         headers = [*answered.headers.items(), *answer_headers(request_id(scope.headers.get("x-request-id")))]
         return answered.status_code, [(name.lower(), value) for name, value in headers], answered.get_data()
+
+    async def _stored(self, rows: Sequence[Delivery]) -> None:
+        self._loop = asyncio.get_running_loop()
+        promise: asyncio.Future[None] = self._loop.create_future()
+        size = sum(len(row.body) + EVENT_BYTES for row in rows)
+        self._gathering.put(rows, size, self._here.settings.hold_without_database_s, promise)
+        await promise
+
+    def _tell(self, told: Told[None]) -> None:
+        """Once per group, and not for each of it."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(tell, told)
 
 
 def _is_small_delivery(scope: Any, body: bytes) -> bool:
