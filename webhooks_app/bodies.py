@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     RootModel,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -46,7 +47,16 @@ Url = Annotated[str, StringConstraints(max_length=2_000)]
 Secret = Annotated[str, StringConstraints(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/=]{16,}$")]
 Bearer = Annotated[str, StringConstraints(max_length=500, pattern=r"^[\x21-\x7e]+$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-Moment = Annotated[AwareDatetime, AfterValidator(_sane)]
+Moment = Annotated[
+    AwareDatetime,
+    AfterValidator(_sane),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": "^(20[0-9]{2}|2100)-"}),
+]
+
+
+def _says(*names: str) -> dict[str, Any]:
+    """The JSON Schema of an object in which each of these fields says something: what a validator of ours asks for."""
+    return {"required": list(names), "properties": {name: {"not": {"enum": [None, "", [], {}]}} for name in names}}
 
 
 class AddressBody(Body):
@@ -70,6 +80,8 @@ class CoordinatesBody(Body):
 
 class LocationBody(Body):
     """Where to send somebody: an address or coordinates, exactly one."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_says("address"), _says("coordinates")]})
 
     address: AddressBody | None = None
     coordinates: CoordinatesBody | None = None
@@ -109,7 +121,9 @@ class MediaBody(Body):
 
 
 class AlarmBody(Body):
-    """`POST /v1/alarms`: by `site_ref`, or by person and location."""
+    """`POST /v1/alarms`: by `site_ref`, or by person and location. A panel's key leaves both to its site."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_says("site_ref"), _says("person", "location")]})
 
     incident_ref: Ref
     kind: Kind
@@ -157,6 +171,10 @@ class NoteBody(Body):
 
 class EventBody(Body):
     """`POST /v1/incidents/{id}/events`: a further signal of the same incident."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [_says(name) for name in ("kind", "zone", "message", "device", "media")]}
+    )
 
     kind: Kind | None = None
     zone: OptionalLine | None = None
@@ -208,11 +226,18 @@ _Told = Annotated[int, Field(ge=0, le=100_000)] | Annotated[float, Field(ge=0, l
 class PersonChangeBody(Body):
     """`PATCH /v1/incidents/{id}/person`. Which fields and units the provider takes is not public: as agreed with it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [_says(name) for name in ("height", "weight", "date_of_birth", "more")]}
+    )
+
     height: _Told | None = Field(default=None, description="Passed on as it is, without a unit of ours.")
     weight: _Told | None = Field(default=None, description="Passed on as it is, without a unit of ours.")
     date_of_birth: date | None = None
     more: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")], _Told | bool] = Field(
-        default_factory=dict, max_length=20, description="Further keys of the provider, passed on as they are."
+        default_factory=dict,
+        max_length=20,
+        description="Further keys of the provider, passed on as they are.",
+        json_schema_extra={"additionalProperties": False},
     )
 
 
@@ -291,10 +316,15 @@ def _not_life_safety(kinds: list[Kind]) -> list[Kind]:
     return kinds
 
 
+_Waits = Annotated[
+    Kind, WithJsonSchema({"type": "string", "enum": [kind.value for kind in Kind if not RULES[kind].life_safety]})
+]
+
+
 class VerifyFirst(Body):
     """Alarms of these kinds wait for a yes or no, `timeout_s` seconds at most; only a no keeps anybody from going."""
 
-    kinds: Annotated[list[Kind], Field(max_length=20), AfterValidator(_not_life_safety)]
+    kinds: Annotated[list[_Waits], Field(max_length=20), AfterValidator(_not_life_safety)]
     timeout_s: int = Field(default=60, ge=5, le=90)
 
 

@@ -102,10 +102,11 @@ def _small_int(text: str) -> int:
 
 
 def _finite_float(text: str) -> float:
+    """A number; to JSON 6.0 is the integer 6, and no alarm is refused for the way in which its sender writes it."""
     value = float(text)
     if not math.isfinite(value):
         raise _BadNumber("A number is too large.")
-    return value
+    return int(value) if value.is_integer() and abs(value) < 10**MAX_INT_DIGITS else value
 
 
 def _no_constant(text: str) -> float:

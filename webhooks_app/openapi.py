@@ -32,6 +32,21 @@ _WHAT = {
     "account_id": "The id of a provider account.",
 }
 _BODY_ERRORS = (400, 408, 411, 413, 415, 422)
+_HEADERS = {
+    401: ("WWW-Authenticate", "How to authenticate."),
+    429: ("Retry-After", "Seconds."),
+    503: ("Retry-After", "Seconds."),
+}
+# What an answer names, and where: the parameter of the operations that go on from there.
+_LINKS = {
+    "AlarmTaken": ("incident_id", "/incident_id"),
+    "CertificateTaken": ("certificate_id", "/id"),
+    "SiteImportShown": ("import_id", "/id"),
+    "SiteShown": ("site_ref", "/site_ref"),
+    "ReconciliationsAsked": ("run_id", "/reconciliations/0/id"),
+    "IncidentList": ("incident_id", "/incidents/0/incident_id"),
+    "NoticeList": ("notice_id", "/notices/0/id"),
+}
 _ABOUT = """\
 Alarms in, responders out, status back. A 2xx answer means that what was sent is on disk.
 Every error is a problem document (RFC 9457). An authenticated alarm, cancel or other change and a verified webhook are
@@ -52,8 +67,8 @@ def build(routes: Sequence[Route], version: str) -> dict[str, Any]:
     )
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        path = _PARAMETER.sub(r"{\2}", route.path)
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(_path(route), {})[route.method.lower()] = _operation(route)
+    _link(paths, routes)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tocsin", "version": version, "description": _ABOUT},
@@ -66,6 +81,23 @@ def build(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "x-kinds": _kinds(),
         "x-problems": {kind.name: {"status": kind.status, "title": kind.title} for kind in KINDS},
     }
+
+
+def _link(paths: dict[str, dict[str, Any]], routes: Sequence[Route]) -> None:
+    """From each answer that names a row to the operations on it."""
+    for route in routes:
+        name, pointer = _LINKS.get(route.answer.__name__ if route.answer else "", ("", ""))
+        links = {
+            _operation_id(other): {
+                "operationId": _operation_id(other),
+                "parameters": {name: f"$response.body#{pointer}"},
+            }
+            for other in routes
+            if other is not route and f":{name}>" in other.path
+        }
+        for status, response in paths[_path(route)][route.method.lower()]["responses"].items():
+            if name and status in ("200", "201", "202"):
+                response["links"] = links
 
 
 def show_document() -> Response:
@@ -112,12 +144,17 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(route.body)}}}
     elif route.file:
         csv = {"schema": {"type": "string", "description": "UTF-8; the columns are found by their names."}}
-        form = {"schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}}
+        file = {"file": {"type": "string", "format": "binary"}}
+        form = {"schema": {"type": "object", "properties": file, "required": ["file"], "additionalProperties": False}}
         operation["requestBody"] = {"required": True, "content": {"text/csv": csv, "multipart/form-data": form}}
     elif route.hook:
         anything = {"schema": {"description": "As the provider documents it; read as raw bytes."}}
         operation["requestBody"] = {"required": True, "content": {"application/json": anything}}
     return operation
+
+
+def _path(route: Route) -> str:
+    return _PARAMETER.sub(r"{\2}", route.path)
 
 
 def _operation_id(route: Route) -> str:
@@ -153,7 +190,9 @@ def _path_schema(converter: str, name: str) -> dict[str, Any]:
         return {"type": "string", "enum": registry.names()}
     if converter == "number":
         return {"type": "integer", "minimum": 0}
-    return {"type": "string", "minLength": 1, "maxLength": 200 if converter == "rest" else 80}
+    if converter == "rest":
+        return {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\x00-\x1f\x7f\ufffd]+$"}
+    return {"type": "string", "minLength": 1, "maxLength": 80}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
@@ -184,6 +223,10 @@ def _responses(route: Route) -> dict[str, Any]:
             "description": _error_text(route, status, titles),
             "content": {"application/problem+json": {"schema": _ref(ProblemDocument)}},
         }
+        if status in _HEADERS:
+            name, what = _HEADERS[status]
+            header = {"required": True, "description": what, "schema": {"type": "string"}}
+            found[str(status)]["headers"] = {name: header}
     return found
 
 
