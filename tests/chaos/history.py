@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -173,6 +174,36 @@ class History:
             total += max(0.0, ended - max(began, reached))
             reached = max(reached, ended)
         return total
+
+
+def settled(history: History, before: datetime) -> History:
+    """What can be judged while it goes on: incidents received before this moment, with nothing under way, and whose
+    shared responses were raised for others of them.
+    """
+    busy = {row["incident_id"] for row in (*history.outbox, *history.inbox) if row["state"] == "pending"}
+    ids = {row["id"] for row in history.incidents if row["received_at"] < before} - busy
+    ids = {one for one in ids if all(leg["incident_id"] in ids for leg in history.legs_of(one))}
+
+    def of(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        return tuple(row for row in rows if row["incident_id"] in ids)
+
+    legs = of(history.legs)
+    leg_ids = {leg["id"] for leg in legs}
+    known = {(leg["account_id"], leg["provider_alarm_id"]) for leg in legs}
+    return replace(
+        history,
+        operations=tuple(one for one in history.operations if one.incident_id in ids),
+        incidents=tuple(row for row in history.incidents if row["id"] in ids),
+        legs=legs,
+        links=tuple(link for link in of(history.links) if link["leg_id"] in leg_ids),
+        timeline=of(history.timeline),
+        inbox=tuple(row for row in history.inbox if row["incident_id"] in ids or row["subject"]),
+        outbox=of(history.outbox),
+        alarms=tuple(alarm for alarm in history.alarms if (alarm.provider, alarm.id) in known),
+        emitted=tuple(event for event in history.emitted if (event.provider, event.alarm) in known),
+        heard=tuple(one for one in history.heard if one.body["incident_id"] in ids),
+        told=tuple(one for one in history.told if one.incident_id in ids),
+    )
 
 
 def _grouped(rows: tuple[Row, ...], column: str) -> dict[Any, list[Row]]:

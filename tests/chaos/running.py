@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from tests.chaos.conducting import Run
 from tests.chaos.faults.all import FAULTS
 from tests.chaos.faults.crowd import previous_tree
 from tests.chaos.gathering import gather
-from tests.chaos.history import History
+from tests.chaos.history import History, settled
 from tests.chaos.ledger import Ledger
 from tests.chaos.promises.all import audit
 from tests.chaos.promises.promise import Violation
 from tests.chaos.rig import Rig, open_rig
 from tests.chaos.schedule import Episode, episodes
+
+LOOK_EVERY_S = 240.0
+# By then an alarm has been through all that its dispatcher does, and through what a fault did to it.
+SETTLED_AFTER = timedelta(seconds=120)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,28 @@ class Verdict:
     history: History = field(repr=False)
     violations: list[Violation]
     text: str = field(repr=False)
+
+
+@dataclass
+class Looking:
+    """While it goes on: every few minutes what has settled is judged, so that nobody waits an hour for bad news."""
+
+    rig: Rig
+    ledger: Ledger
+    file: Path
+    tell: Callable[[str], None]
+    looked_at: float = field(default_factory=time.monotonic)
+
+    def look(self) -> None:
+        """Between two episodes, when it is time."""
+        if time.monotonic() - self.looked_at < LOOK_EVERY_S:
+            return
+        self.looked_at = time.monotonic()
+        history = settled(gather(self.rig, self.ledger, whole=False), datetime.now(UTC) - SETTLED_AFTER)
+        found = audit(history)
+        notes = [f"- {len(history.incidents)} incidents have settled"]
+        self.file.write_text(report.markdown(history, found, notes))
+        self.tell(f"{time.strftime('%H:%M:%S')}  {len(history.incidents)} settled, {len(found)} violations so far")
 
 
 def families(names: Sequence[str] | None = None) -> dict[str, str]:
@@ -53,7 +80,8 @@ def run(
     with open_rig() as rig:
         played = Run(rig, ledger, seed, brief=brief, pause_s=pause_s, tell=tell)
         began = time.monotonic()
-        played.play(plan if plan is not None else episodes(seed, families()), seconds)
+        looking = Looking(rig, ledger, keep / "interim.md", tell)
+        played.play(plan if plan is not None else episodes(seed, families()), seconds, looking.look)
         took = time.monotonic() - began
         tell("all is healed; waiting for quiet")
         quiet = played.settle(settle_s)

@@ -21,6 +21,7 @@ NAMED = "a response is what the provider says it is"
 REFUSED, CANCELLED = "what was refused is not dispatched", "a cancel is honoured"
 IN_TIME, WHOLE = "a person is told in time, in two ways", "write-backs are complete, without gaps"
 ORDER, EVENTS = "write-backs are in order", "each event of a provider is on its timeline, once"
+WORSE = "a turn for the worse that cannot be written back is told at the other address"
 STUCK, PERSONAL = "nothing is stuck", "nothing personal or secret in Redis or in a log"
 CONNECTIONS, GROWTH = "no connection leaks", "no memory and no files leak"
 
@@ -82,7 +83,8 @@ GOOD = History(
         step("closed", "closed", 5.0, effect="event:e1", detail={"provider_event": "alarm.closed"}),
     ),
     outbox=tuple(
-        row(incident_id="inc_a", kind="writeback", seq=seq, urgent=False, created_at=at(seq)) for seq in (1, 2)
+        row(incident_id="inc_a", kind="writeback", state="done", seq=n, urgent=False, worse=False, created_at=at(n))
+        for n in (1, 2)
     ),
     alarms=(ProviderAlarm("noonlight", "x", "r", None, live=False),),
     emitted=(Emitted("noonlight", "x", "alarm.closed", "e1", "delivered"),),
@@ -132,6 +134,7 @@ def growing(rss: int, files: int) -> tuple[Sample, ...]:
 SECOND = LEG | {"id": 2, "provider_alarm_id": "y"}
 BOTH = (ProviderAlarm("noonlight", "x", "r", None, live=False), ProviderAlarm("noonlight", "y", "r", None, live=True))
 FAILED = step("failed", "failed", 2.0)
+LATE = replace(GOOD, heard=(heard(1, 50.0), heard(2, 51.0)))
 BROKEN: list[tuple[str, History]] = [
     (ON_DISK, replace(GOOD, operations=(asked(incident_id="inc_gone"),))),
     (ON_DISK, replace(GOOD, operations=(asked(), asked("note")))),
@@ -159,6 +162,7 @@ BROKEN: list[tuple[str, History]] = [
     (IN_TIME, unserved("failed", FAILED, told=told("failed", 3, "platform"))),
     (IN_TIME, unserved("failed", FAILED, told=told("failed", 30))),
     (IN_TIME, unserved("requesting", told=told("not_accepted", 60))),
+    (WORSE, replace(LATE, outbox=tuple({**one, "worse": True} for one in GOOD.outbox))),
     (WHOLE, replace(GOOD, heard=(heard(2, 2.5),))),
     (WHOLE, replace(GOOD, heard=(*GOOD.heard, replace(heard(2, 3), id="wb_other")))),
     (WHOLE, replace(GOOD, heard=(*GOOD.heard, heard(3, 3)))),

@@ -41,6 +41,20 @@ def _inbox(rig: Rig, dice: Random) -> Iterator[None]:
     yield
 
 
+@fault("rows: an alarm that cannot be opened", FAMILY, hold_s=6.0, brief_s=3.0)
+def _alarm(rig: Rig, dice: Random) -> Iterator[None]:
+    """As after the loss of a key: nobody can send it, so both addresses must hear of it."""
+    _put(
+        rig,
+        "WITH spoilt AS (INSERT INTO incident (id, platform_id, incident_ref, account_id, kind, services, details,"
+        " occurred_at) SELECT 'inc_spoilt' || id, 'default', 'spoilt-' || id, 'noonlight', 'panic', '{police}',"
+        " 'no seal', now() FROM (SELECT gen_random_uuid()) AS made (id) RETURNING id)"
+        " INSERT INTO inbox (source, platform_id, account_id, incident_id, digest, stream, body)"
+        " SELECT 'alarm', 'default', 'noonlight', id, 'spoilt', id, 'no seal' FROM spoilt",
+    )
+    yield
+
+
 @fault("rows: poison in the outbox", FAMILY, hold_s=6.0, brief_s=3.0)
 def _outbox(rig: Rig, dice: Random) -> Iterator[None]:
     """A call that nobody knows, and one whose secret cannot be opened, in each lane."""

@@ -18,9 +18,7 @@ ORDER_S = 60.0
 def told_in_time(history: History) -> Iterator[Violation]:
     """Of an alarm that nobody has accepted, and of one that is unconfirmed or failed (law 13)."""
     for incident in history.incidents:
-        if not incident["services"] or any(
-            wish.kind in ("acknowledge", "drop") for wish in history.wishes.get(incident["id"], [])
-        ):
+        if not incident["services"] or _silenced(history, incident):
             continue
         for due, cleared, what in _dues(history, incident):
             for way in BOTH_WAYS:
@@ -55,6 +53,32 @@ def _late(history: History, incident: Row, way: str, due: float, cleared: float,
         yield Violation(
             f"{what}: the {way} address was told {waited:.1f} s late", incident["id"], incident["incident_ref"]
         )
+
+
+@promise("a turn for the worse that cannot be written back is told at the other address")
+def worse_told(history: History) -> Iterator[Violation]:
+    """Within the time in which an alarm must be accepted (law 13)."""
+    arrived = {(one.body["incident_id"], one.body["seq"]): one.at for one in history.heard}
+    for row in history.outbox:
+        incident = history.incident_by_id.get(row["incident_id"])
+        if row["kind"] != "writeback" or not row["worse"] or incident is None or _silenced(history, incident):
+            continue
+        due = row["created_at"].timestamp() + history.patience.told_after_s
+        known = [
+            told.at
+            for told in history.told_of.get(incident["id"], [])
+            if told.way == "escalation" and told.at >= due - history.patience.told_after_s
+        ]
+        waited = min([arrived.get((incident["id"], row["seq"]), history.now), *known]) - due
+        waited -= history.silence_s("escalation", due, due + max(waited, 0.0))
+        if waited > history.patience.slack_s:
+            words = f"write-back {row['seq']} lay for long, and the escalation address was told {waited:.1f} s late"
+            yield Violation(words, incident["id"], incident["incident_ref"])
+
+
+def _silenced(history: History, incident: Row) -> bool:
+    """By a person, who may do that."""
+    return any(wish.kind in ("acknowledge", "drop") for wish in history.wishes.get(incident["id"], []))
 
 
 @promise("write-backs are complete, without gaps")
