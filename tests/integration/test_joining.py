@@ -175,6 +175,17 @@ def test_every_living_incident_gets_a_new_one_when_shared_callout_ends_early(tow
         assert town.status(first) == town.status(second) == "requested"
 
 
+def test_control_room_that_sends_everybody_away_is_not_asked_for_ever(town: Town) -> None:
+    """Found by chaos: a few alarms at one site raised hundreds of callouts. Each raises one anew, then reads its end."""
+    first, second = _shared(town)
+    town.aura("_script", steps=[{"event": CANCELLED, "after_s": 0.2}])
+    _step(town, CANCELLED)
+    town.until(lambda: town.status(first) == town.status(second) == "cancelled", within_s=30)
+    town.settle()
+
+    assert len(town.creates("aura")) == 3
+
+
 def test_nobody_gets_a_new_one_when_callout_ends_after_arrival(town: Town) -> None:
     """Somebody was there."""
     first, second = _shared(town)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from shared.domain.lifecycle import BEFORE_ARRIVAL, Status, ended, moves_forward
 from shared.providers import registry
 from shared.providers.base import ProviderEvent, Reading
-from shared.store.models import Inbox, Incident, Leg
+from shared.store.models import Inbox, Incident, IncidentLeg, Leg
 from workers.services import legs, unheard, verifying
 from workers.services.ledger import Ledger
 
@@ -203,11 +203,16 @@ def _settle_cancel(incident: Incident, leg: Leg, status: Status, entry: str) -> 
 
 
 def _over(book: Ledger, leg: Leg, incidents: list[Incident], status: Status, before: dict[str, str]) -> None:
-    """A shared response that ended before arrival gives every incident that is still alive a new create (law 2)."""
+    """A shared response that ended before arrival gives every incident that is still alive a new create (law 2).
+
+    But whoever raised it after an earlier one had ended so reads its end, as one that is alone does: a control room
+    that goes on sending them away would otherwise be asked for ever.
+    """
     if leg.cancel is not None or leg.outcome == "surplus":
         book.end_notice(f"leg:{leg.id}")
     served = leg.arrived or leg.outcome != "accepted"
-    unserved = [] if served else [incident for incident in incidents if _still_needs(incident, before)]
+    alive = [] if served else [incident for incident in incidents if _still_needs(incident, before)]
+    unserved = [incident for incident in alive if not _raised_anew(book, leg, incident)]
     if unserved and any(link.joined for link in book.legs[leg.id].links):
         leg.outcome = "ended"
         book.session.flush()
@@ -223,6 +228,16 @@ def _over(book: Ledger, leg: Leg, incidents: list[Incident], status: Status, bef
 def _still_needs(incident: Incident, before: dict[str, str]) -> bool:
     """It was alive when its response ended, and nobody has validly cancelled it."""
     return incident.cancel in (None, "refused") and not ended(Status(before[incident.id]))
+
+
+def _raised_anew(book: Ledger, leg: Leg, incident: Incident) -> bool:
+    """It raised this response itself, in the place of one that had ended before anybody arrived."""
+    if leg.incident_id != incident.id:
+        return False
+    earlier = select(IncidentLeg.leg_id).where(
+        IncidentLeg.incident_id == incident.id, IncidentLeg.leg_id < leg.id, IncidentLeg.outcome == "ended"
+    )
+    return book.session.scalar(earlier.limit(1)) is not None
 
 
 def would_move(current: Status | None, read: Reading) -> bool:
