@@ -176,7 +176,7 @@ def test_every_living_incident_gets_a_new_one_when_shared_callout_ends_early(tow
 
 
 def test_control_room_that_sends_everybody_away_is_not_asked_for_ever(town: Town) -> None:
-    """Found by chaos: a few alarms at one site raised hundreds of callouts. Each raises one anew, then reads its end."""
+    """Found by chaos: a few alarms at a site raised hundreds of callouts. Each raises one anew, then reads its end."""
     first, second = _shared(town)
     town.aura("_script", steps=[{"event": CANCELLED, "after_s": 0.2}])
     _step(town, CANCELLED)
