@@ -10,9 +10,12 @@ import multiprocessing
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+
+# Of what has arrived: the status (as of HTTP) of a whole answer, else None.
+Whole = Callable[[bytes], int | None]
 
 CONNECTIONS = 64
 AGAIN_AFTER_S = 0.05
@@ -47,8 +50,12 @@ class _Line:
 
 
 class _Loop:
-    def __init__(self, port: int, requests: Sequence[bytes], connections: int, seconds: float) -> None:
+    def __init__(
+        self, port: int, requests: Sequence[bytes], connections: int, seconds: float, whole: Whole, greeting: bytes
+    ) -> None:
         self._port = port
+        self._whole = whole
+        self._greeting = greeting
         self._requests = requests
         self._poll = select.epoll()
         self._lines: dict[int, _Line] = {}
@@ -80,6 +87,9 @@ class _Loop:
     def _connect(self) -> _Line:
         made = socket.create_connection(("127.0.0.1", self._port), timeout=SILENT_S)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._greeting:
+            made.sendall(self._greeting)
+            made.recv(65_536)
         line = _Line(made)
         self._lines[made.fileno()] = line
         self._poll.register(made.fileno(), select.EPOLLIN)
@@ -112,7 +122,7 @@ class _Loop:
             self._reconnect(line)
             return
         line.heard += data
-        status = _whole(line.heard)
+        status = self._whole(line.heard)
         if status is None:
             return
         if 200 <= status < 300:
@@ -133,7 +143,7 @@ class _Loop:
         self._send(fresh)
 
 
-def _whole(heard: bytes) -> int | None:
+def http_status(heard: bytes) -> int | None:
     """The status of an answer that has arrived whole, else None."""
     head, gap, body = heard.partition(b"\r\n\r\n")
     if not gap:
@@ -144,8 +154,10 @@ def _whole(heard: bytes) -> int | None:
     return status if len(body) >= length else None
 
 
-def _fire(port: int, requests: Sequence[bytes], connections: int, seconds: float) -> Fired:
-    return _Loop(port, requests, connections, seconds).run()
+def _fire(
+    port: int, requests: Sequence[bytes], connections: int, seconds: float, whole: Whole, greeting: bytes
+) -> Fired:
+    return _Loop(port, requests, connections, seconds, whole, greeting).run()
 
 
 class Gun:
@@ -156,9 +168,21 @@ class Gun:
         self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         self._pool.submit(time.time).result()
 
-    def fire(self, port: int, requests: Sequence[bytes], *, seconds: float, connections: int = CONNECTIONS) -> Fired:
-        """Send requests in order for so many seconds. Raises what a refusal or a silence raises."""
-        return self._pool.submit(_fire, port, requests, connections, seconds).result()
+    def fire(
+        self,
+        port: int,
+        requests: Sequence[bytes],
+        *,
+        seconds: float,
+        connections: int = CONNECTIONS,
+        whole: Whole = http_status,
+        greeting: bytes = b"",
+    ) -> Fired:
+        """Send requests in order for so many seconds; `greeting` goes first on each connection.
+
+        Raises what a refusal or a silence raises.
+        """
+        return self._pool.submit(_fire, port, requests, connections, seconds, whole, greeting).result()
 
     def close(self) -> None:
         """End the process."""

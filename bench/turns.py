@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Sequence
@@ -29,21 +30,21 @@ DRAINED_WITHIN_S = 180.0
 
 @dataclass(frozen=True)
 class Turn:
-    """The figures of one contestant in one round. Times in ms, CPU in seconds per 1,000 webhooks."""
+    """The figures of one contestant in one round, NaN where it has none. CPU is in seconds per 1,000 webhooks."""
 
-    accepted_s: float
-    p50_ms: float
-    p99_ms: float
-    applied_s: float
-    through_s: float
-    live_p50_ms: float
-    live_p99_ms: float
-    accept_cpu: float
-    apply_cpu: float
-    postgres_cpu: float
-    redis_cpu: float
-    redis_bytes: float
-    wrong: int
+    accepted_s: float = math.nan
+    p50_ms: float = math.nan
+    p99_ms: float = math.nan
+    applied_s: float = math.nan
+    through_s: float = math.nan
+    live_p50_ms: float = math.nan
+    live_p99_ms: float = math.nan
+    accept_cpu: float = math.nan
+    apply_cpu: float = math.nan
+    postgres_cpu: float = math.nan
+    redis_cpu: float = math.nan
+    redis_bytes: float = math.nan
+    wrong: int = 0
 
 
 @dataclass
@@ -89,7 +90,7 @@ def play(contestant: Contestant, ground: Ground, gun: Gun, seconds: float) -> Tu
     door = contestant.door(place)
     groups = [door]
     try:
-        _await_port(place.port, door)
+        await_port(place.port, door)
         requests = [traffic.request(event, contestant.path, place.port) for event in first]
         later = [traffic.request(event, contestant.path, place.port) for event in second]
         empty = ground.redis_bytes()
@@ -182,7 +183,8 @@ def _turn(alone: Fired, accepting: Part, applying: Part, both: Fired, through: f
     )
 
 
-def _await_port(port: int, door: Group) -> None:
+def await_port(port: int, door: Group) -> None:
+    """Wait until somebody listens. Raises OSError, and RuntimeError when the door has ended."""
     ends = time.monotonic() + READY_WITHIN_S
     while True:
         door.check()
