@@ -134,6 +134,8 @@ def growing(rss: int, files: int) -> tuple[Sample, ...]:
 SECOND = LEG | {"id": 2, "provider_alarm_id": "y"}
 BOTH = (ProviderAlarm("noonlight", "x", "r", None, live=False), ProviderAlarm("noonlight", "y", "r", None, live=True))
 FAILED = step("failed", "failed", 2.0)
+RESENT = step("resent", "requesting", 2.0)
+LOST_ANSWER = row(incident_id="inc_a", kind="create", outcome="unknown", http_status=None)
 LATE = replace(GOOD, heard=(heard(1, 50.0), heard(2, 51.0)))
 BROKEN: list[tuple[str, History]] = [
     (ON_DISK, replace(GOOD, operations=(asked(incident_id="inc_gone"),))),
@@ -150,6 +152,8 @@ BROKEN: list[tuple[str, History]] = [
     (NAMED, replace(GOOD, alarms=(ProviderAlarm("noonlight", "x", None, "elsewhere", live=False),))),
     (DOUBLED, replace(GOOD, alarms=BOTH)),
     (DOUBLED, replace(GOOD, alarms=BOTH, legs=(LEG, SECOND))),
+    (DOUBLED, replace(GOOD, alarms=BOTH, attempts=(LOST_ANSWER,))),
+    (DOUBLED, replace(GOOD, alarms=BOTH, timeline=(*GOOD.timeline, RESENT))),
     (REFUSED, replace(GOOD, operations=(asked(outcome="refused", incident_id=None),))),
     (REFUSED, replace(GOOD, incidents=(), legs=(), links=(), operations=(asked(outcome="refused"),))),
     (CANCELLED, cancelling(None)),
@@ -191,7 +195,8 @@ def test_audit_finds_a_broken_promise(promise: str, history: History) -> None:
     "history",
     [
         unserved("failed", FAILED, told=told("failed", 3)),
-        replace(GOOD, alarms=BOTH, legs=(LEG, SECOND), timeline=(*GOOD.timeline, step("resent", "requesting", 2.0))),
+        replace(GOOD, alarms=BOTH, legs=(LEG, SECOND), timeline=(*GOOD.timeline, RESENT)),
+        replace(GOOD, alarms=BOTH, attempts=(LOST_ANSWER,), timeline=(*GOOD.timeline, RESENT)),
         replace(GOOD, samples=growing(5_000_000, 5)),
         cancelling("requested", told=told("cancel_unconfirmed", 20)),
     ],

@@ -33,7 +33,7 @@ def test_report_tells_the_whole_story_of_what_broke() -> None:
     assert LOST in {violation.promise for violation in violations}
     text = markdown(history, violations, ["- seed: 7"])
     told = [line.split("  ")[1].split()[0] for line in story(history, "inc_a") if line.startswith("00:00:0")]
-    assert told == ["client", "FAULT", "timeline", "timeline", "HEALED"]
+    assert told == ["client", "FAULT", "timeline", "platform", "timeline", "platform", "HEALED"]
     assert "| a fault | 1 | 1 | 1 | 0 | 4.0 |" in text
 
 

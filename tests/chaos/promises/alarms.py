@@ -13,8 +13,9 @@ LOST = "an accepted alarm has its response, or a person knows"
 DOUBLED = "no alarm is dispatched twice unseen"
 ACTIONS = ("cancel", "note", "locations", "resend", "drop", "acknowledge")
 WAITING = ("received", "holding", "requesting", "unconfirmed", "failed")
-IN_DOUBT = ("sending", "unknown", "doubtful")
-SHOWN = {"resent", "requested_again", "surplus"}
+# What the timeline, and so the platform, says of a further send, and of one that may have arrived.
+SENT_AGAIN = {"resent", "requested_again"}
+KNOWN_DOUBT = {"unconfirmed", "resent"}
 # What a machine's clock may read between two processes, in seconds.
 GRAIN_S = 0.05
 
@@ -87,17 +88,20 @@ def not_imagined(history: History) -> Iterator[Violation]:
 
 @promise(DOUBLED)
 def once(history: History) -> Iterator[Violation]:
-    """Every alarm at a provider is a leg of ours or an open doubt, and a second one of an incident is shown."""
+    """Every alarm at a provider is a leg of ours or an open doubt, and each further one of an incident is shown."""
     doubts = _doubts(history)
     for alarm in history.alarms:
         named = alarm.ref or alarm.site
-        if (alarm.provider, alarm.id) not in history.leg_by_alarm and named not in doubts:
+        if (alarm.provider, alarm.id) in history.leg_by_alarm:
+            continue
+        if doubts[named] == 0:
             yield Violation(f"{alarm.provider} has the alarm {alarm.id}, and nobody doubts", ref=named)
+        doubts[named] -= 1
     for incident_id, alarms in _own_alarms(history).items():
-        incident = history.incident_by_id[incident_id]
-        shown = {step["event"] for step in history.steps.get(incident_id, [])} & SHOWN
-        if len(alarms) > 1 and not shown:
-            yield _about(incident, f"{len(alarms)} alarms at the provider, and none is shown as a double")
+        shown = sum(step["event"] in SENT_AGAIN for step in history.steps.get(incident_id, []))
+        if len(alarms) > 1 + shown:
+            words = f"{len(alarms)} alarms at the provider, and {shown} are shown as sent again"
+            yield _about(history.incident_by_id[incident_id], words)
 
 
 @promise("what was refused is not dispatched")
@@ -179,16 +183,17 @@ def _called_off(history: History, incident: Row) -> bool:
     return incident["status"] in ("cancelled", "dropped", "closed") and _may_have_been_asked(history, incident)
 
 
-def _doubts(history: History) -> set[str]:
-    """The references, and the sites, of which a leg may exist that nobody can see."""
-    found: set[str] = set()
-    for leg in history.legs:
-        incident = history.incident_by_id[leg["incident_id"]]
+def _doubts(history: History) -> Counter[str | None]:
+    """By reference, and by site: how many sends may have been taken although no answer said so, and a person knows."""
+    found: Counter[str | None] = Counter()
+    for attempt in history.attempts:
+        lost = attempt["outcome"] in (None, "unknown") or (attempt["http_status"] or 0) >= 500
+        if attempt["kind"] != "create" or not lost:
+            continue
+        incident = history.incident_by_id[attempt["incident_id"]]
         events = {step["event"] for step in history.steps.get(incident["id"], [])}
-        if leg["outcome"] in IN_DOUBT and not leg["provider_alarm_id"] and events & {"unconfirmed", "resent"}:
-            found.add(incident["incident_ref"])
-            if incident["site_ref"] is not None:
-                found.add(incident["site_ref"])
+        if events & KNOWN_DOUBT or incident["possible_double"]:
+            found[incident["site_ref"] or incident["incident_ref"]] += 1
     return found
 
 
