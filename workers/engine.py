@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from shared.clock import boot_time
 from shared.domain.lanes import Lane
+from shared.store.engine import each_alone
 from shared.store.outbox import Lease, lease_due, lease_row
 from workers.deps import Deps
 from workers.services import (
@@ -103,6 +104,8 @@ class Engine:
             for_first_tries=max(1, threads // 4) if lane is Lane.DISPATCH else 0,
         )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=lane.value)
+        self._signer = ThreadPoolExecutor(1, thread_name_prefix=f"{lane.value}-sign")
+        self._signing: dict[bool, Future[None]] = {}
         self._signs: dict[bool, float] = {}
 
     # -- rows of the outbox ----------------------------------------------------------------------------------------
@@ -111,15 +114,18 @@ class Engine:
         """Lease and work one row of the dispatch lane, if it is due and a thread is free for it."""
 
         def take(room: Room) -> list[Lease]:
+            boot_now = boot_time()
             with self.deps.sessions.begin() as session:
-                peer = session.execute(
-                    text("SELECT destination, attempts FROM outbox WHERE id = :id"), {"id": row_id}
-                ).first()
-                if peer is None or room.full(peer.destination) or (peer.attempts > 0 and room.retries == 0):
-                    return []
-                boot_now = boot_time()
-                lease = lease_row(session, row_id, self.deps.settings.lease_s(), boot_now, idle=room.idle)
-                return [] if lease is None else [lease]
+                lease = lease_row(
+                    each_alone(session),
+                    row_id,
+                    lease_s=self.deps.settings.lease_s(),
+                    boot_now=boot_now,
+                    full=room.full,
+                    any_try=room.retries > 0,
+                    idle=room.idle,
+                )
+            return [] if lease is None else [lease]
 
         turn = Turn(time.monotonic() + TURN_S)
         leases = self.slots.lease(take, want=1)
@@ -210,11 +216,18 @@ class Engine:
     # -- signs of life ---------------------------------------------------------------------------------------------
 
     def sign_of_life(self, *, worked: bool) -> None:
-        """Write this lane's heartbeat, at most once a second; `worked` also notes that the lane took a lease."""
+        """Have this lane's heartbeat written, at most once a second; `worked` also notes that the lane took a lease.
+
+        It is asked for by the work and written beside it: an alarm does not wait for it.
+        """
         now = time.monotonic()
-        if now - self._signs.get(worked, 0.0) < SIGN_OF_LIFE_S:
+        former = self._signing.get(worked)
+        if now - self._signs.get(worked, 0.0) < SIGN_OF_LIFE_S or (former is not None and not former.done()):
             return
         self._signs[worked] = now
+        self._signing[worked] = self._signer.submit(self._sign, worked)
+
+    def _sign(self, worked: bool) -> None:
         try:
             with self.deps.sessions.begin() as session:
                 beat(session, f"{self.name}:{self.lane.value}")

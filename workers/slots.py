@@ -26,9 +26,10 @@ class Room:
         """Nothing is in flight here, so that a row may be worked alone."""
         return not self.in_flight
 
-    def full(self, destination: str) -> bool:
-        """True when this destination has its share."""
-        return self.in_flight.get(destination, 0) >= self.share
+    @property
+    def full(self) -> list[str]:
+        """The destinations that have their share."""
+        return [name for name, calls in self.in_flight.items() if calls >= self.share]
 
 
 class Slots:

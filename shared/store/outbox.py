@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import CursorResult, Row, func, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -39,6 +39,17 @@ _TAKE = """
     WHERE id = picked_id
     RETURNING id, kind, destination, token, attempts, lost_leases, lost_now
 """
+# One statement, so that it may be a transaction of its own.
+_TAKE_ONE = f"""
+    UPDATE outbox SET lease_until = now() + make_interval(secs => :lease_s), token = token + 1, lost_leases = lost
+    FROM (
+        SELECT o.id AS picked_id, o.lease_until IS NOT NULL AS lost_now, {_LOST} FROM outbox o
+        WHERE o.id = :id AND {_DUE} AND o.destination <> ALL(:full) AND (:any_try OR o.attempts = 0)
+        FOR UPDATE SKIP LOCKED
+    ) AS picked
+    WHERE id = picked_id AND (:idle OR lost <> {LOST_LEASES_BEFORE_ALONE})
+    RETURNING id, kind, destination, token, attempts, lost_leases, lost_now
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True)
@@ -56,14 +67,33 @@ class Lease:
     boot_until: float
 
 
-def lease_row(session: Session, row_id: int, lease_s: float, boot_now: float, *, idle: bool = True) -> Lease | None:
-    """Lease one row if it is due and nobody's. `boot_now` was read before this transaction; `idle`: see lease_due."""
+def lease_row(
+    session: Session,
+    row_id: int,
+    *,
+    lease_s: float,
+    boot_now: float,
+    full: Sequence[str] = (),
+    any_try: bool = True,
+    idle: bool = True,
+) -> Lease | None:
+    """Lease one row of the dispatch lane if it is due and nobody's, in one statement.
+
+    `boot_now` was read before; a row of a destination in `full` stays, without `any_try` one that was tried before
+    too; `idle`: see lease_due.
+    """
     found = session.execute(
-        text(f"SELECT {_LOST} FROM outbox o WHERE o.id = :id AND {_DUE} FOR UPDATE SKIP LOCKED"),  # noqa: S608 - constants
-        {"id": row_id, "lane": Lane.DISPATCH.value},
+        text(_TAKE_ONE),
+        {
+            "id": row_id,
+            "lane": Lane.DISPATCH.value,
+            "lease_s": lease_s,
+            "full": list(full),
+            "any_try": any_try,
+            "idle": idle,
+        },
     ).first()
-    must_wait = found is None or (found.lost == LOST_LEASES_BEFORE_ALONE and not idle)
-    return None if must_wait else _take(session, [row_id], lease_s, boot_now)[0]
+    return None if found is None else _lease(found, lease_s, boot_now)
 
 
 def lease_due(
@@ -148,18 +178,20 @@ def _lease(row: Row[Any], lease_s: float, boot_now: float) -> Lease:
     )
 
 
+def ours(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+    """What is true of the row while the lease holds, by token and by the database's clock."""
+    return (
+        Outbox.id == lease.id,
+        Outbox.token == lease.token,
+        Outbox.state == "pending",
+        Outbox.lease_until >= func.now(),
+    )
+
+
 def still_ours(session: Session, lease: Lease) -> Outbox | None:
-    """The row, locked, if the lease still holds by token and by the database's clock."""
+    """The row, locked, if the lease still holds."""
     return session.scalar(
-        select(Outbox)
-        .where(
-            Outbox.id == lease.id,
-            Outbox.token == lease.token,
-            Outbox.state == "pending",
-            Outbox.lease_until >= func.now(),
-        )
-        .with_for_update()
-        .execution_options(populate_existing=True)
+        select(Outbox).where(*ours(lease)).with_for_update().execution_options(populate_existing=True)
     )
 
 
