@@ -26,7 +26,7 @@ from tests.integration.doubt_stage import (
     told,
 )
 from tests.town import Town, open_town
-from workers.services import creating
+from workers.services import creating, settling
 from workers.services.ledger import Ledger
 
 
@@ -47,16 +47,15 @@ def _mark(town: Town, incident: str) -> tuple[Lease, int]:
     """A worker has leased the create and committed `sending`: its request is on the line now."""
     taken = lease(town)
     with town.sessions.begin() as session:
-        book = Ledger(session, town.deps)
-        plan = creating._plan(book, taken)
+        plan = creating._plan(Ledger(session, town.deps), taken)
         assert plan.action == "send"
-        creating._mark_sending(book, taken, plan, [])
+        creating._mark_sending(session, taken, plan, [])
     return taken, plan.leg_id
 
 
 def _answer(town: Town, taken: Lease, leg: int, incident: str, outcome: Outcome) -> None:
     """The answer comes to the worker that sent."""
-    creating.record(town.deps, taken, leg, incident, outcome, None)
+    settling.record(town.deps, taken, leg, incident, outcome, None)
 
 
 def _made_at_the_provider(town: Town) -> str:

@@ -44,11 +44,11 @@ class Twin(StrEnum):
     UNREAD = "unread"
 
 
-def open_at_site(book: Ledger, leg: Leg) -> Open | None:
+def open_at_site(session: Session, leg: Leg) -> Open | None:
     """An open response at the leg's site for the same services; no test, none that is being cancelled."""
     if leg.site_id is None or leg.test:
         return None
-    found = book.session.scalars(
+    found = session.scalars(
         select(Leg)
         .where(
             Leg.site_id == leg.site_id,

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from shared.store.models import Leg, Outbox
 from shared.store.outbox import LOST_LEASES_BEFORE_ALONE, Lease, fenced, finish, release
 from workers.deps import Deps
-from workers.services import creating, legs
+from workers.services import legs, settling
 from workers.services.calling import DATABASE_AWAY
 from workers.services.ledger import Ledger
 
@@ -62,7 +62,7 @@ def put_off(deps: Deps, lease: Lease, error: BaseException) -> None:
             incident = book.incident(row.incident_id)
             leg = session.get_one(Leg, row.leg_id, with_for_update=True, populate_existing=True)
             if leg.outcome == "sending":
-                creating.after_unknown(book, leg, incident, row, f"an unexpected error ({name})")
+                settling.after_unknown(book, leg, incident, row, f"an unexpected error ({name})")
                 return
         release(row, book.now, book.in_seconds(min(2.0**errors, 30.0)))
         row.errors = errors
