@@ -31,6 +31,7 @@ def stage(database: str, redis_url: str) -> Iterator[Stage]:
     close_stage(made)
 
 
+@pytest.mark.timeout(900)
 def test_document_is_true_of_the_running_door(stage: Stage, tmp_path: Path) -> None:
     """Valid, invalid, unauthenticated and linked requests: each answer is one that the document promises.
 
@@ -41,7 +42,8 @@ def test_document_is_true_of_the_running_door(stage: Stage, tmp_path: Path) -> N
         command += ["run", f"{address}/openapi.json", "--header", f"Authorization: Bearer {stage.key}"]
         command += ["--checks", "all", "--phases", PHASES, "--max-examples", "5", "--seed", "1", "--no-color"]
         command += ["--continue-on-failure", "--generation-database", "none", "--warnings", "off"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
-    assert f"Tested: {len(ROUTES)}" in done.stdout
+    # All of them; it leaves out the document's own.
+    assert f"Tested: {len(ROUTES) - 1}" in done.stdout, done.stdout[-3_000:]
