@@ -123,7 +123,7 @@ def coming(found: Target, body: Mapping[str, Any], priority: int, keys: list[str
     who = principal()
     sealed = doors.door().box.seal(dict(body))
     return Coming(
-        incident_id=found.id,
+        id=found.id,
         platform_id=who.platform_id,
         incident_ref=found.incident_ref,
         api_key_id=who.key_id,

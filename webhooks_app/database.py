@@ -53,7 +53,7 @@ class Database:
         began = time.monotonic()
         if began < self._away_until:
             raise DatabaseAway
-        hold = self._left() if hold_s is None else hold_s
+        hold = self.left() if hold_s is None else hold_s
         try:
             with patience(hold):
                 done = self._persist(work, began + hold, again=again)
@@ -87,8 +87,8 @@ class Database:
                 raise DatabaseAway
             time.sleep(PAUSE_S)
 
-    def _left(self) -> float:
-        """What is left of the hold; all work of one request shares it."""
+    def left(self) -> float:
+        """What is left of the hold, in seconds; all work of one request shares it."""
         if not has_request_context():
             return self._hold_s
         if "database_deadline" not in g:

@@ -18,6 +18,7 @@ from webhooks_app.figures import Figures
 from webhooks_app.limits import Limits
 from webhooks_app.looking import Look
 from webhooks_app.principal import Principal
+from webhooks_app.taking import Taker
 
 V = TypeVar("V")
 
@@ -66,6 +67,7 @@ class Door:
     bell: Bell
     figures: Figures
     limits: Limits
+    taker: Taker = field(repr=False)
     document: bytes = field(repr=False)
     page: bytes = field(repr=False)
     keys: Memory[Principal] = field(default_factory=lambda: Memory(KEY_MEMORY_S), repr=False)

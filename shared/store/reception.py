@@ -1,61 +1,84 @@
-"""What the door writes: alarms with their incident, actions on incidents, provider deliveries. One statement each."""
+"""What the door writes: alarms with their incident, actions on incidents, provider deliveries. One statement each.
+
+Alarms and deliveries come in groups that share a commit; `place` is a row's place in its group.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 # Panels count their alarms from 1, each for itself: what another site said under this reference is no repeat here.
 # An operator's alarm may leave the site out; a panel's is of its own site only.
-_SAME_SITE = """(CAST(:site_ref AS text) IS NULL OR n.site_ref = :site_ref
-                 OR (n.site_ref IS NULL AND NOT CAST(:is_panel AS boolean)))"""
+_SAME_SITE = "(a.site_ref IS NULL OR n.site_ref = a.site_ref OR (n.site_ref IS NULL AND NOT a.is_panel))"
 
-_SITUATION = text(f"""
+# The limit lets each alarm find its site by the index; joined freely, a group would read all sites.
+_SITUATIONS = text(f"""
     SELECT p.policies,
            s.id AS site_id, s.account_id AS site_account_id,
            i.id AS incident_id, i.kind, i.status, i.test, i.services,
            i.cancel IN ('requested', 'confirmed') AS cancelling,
            i.account_id AS incident_account_id,
            (SELECT coalesce(max(n.generation), 0) FROM incident n
-            WHERE n.platform_id = p.id AND n.incident_ref = :incident_ref) AS generations,
+            WHERE n.platform_id = p.id AND n.incident_ref = a.incident_ref) AS generations,
            (SELECT jsonb_object_agg(k.key, jsonb_build_array(
                 k.incident_id, extract(epoch FROM clock_timestamp() - k.seen_at), n.status))
             FROM repeat_key k LEFT JOIN incident n ON n.id = k.incident_id
-            WHERE k.platform_id = p.id AND k.incident_ref = :incident_ref AND k.key = ANY(:keys)
+            WHERE k.platform_id = p.id AND k.incident_ref = a.incident_ref AND k.key = ANY(a.keys)
               AND (n.id IS NULL OR {_SAME_SITE})) AS seen,
-           (SELECT jsonb_agg(jsonb_build_object('id', a.id, 'provider', a.provider, 'environment', a.environment,
-                'default', a.is_default) ORDER BY a.created_at, a.id)
-            FROM provider_account a WHERE a.platform_id = p.id) AS accounts
-    FROM platform p
-    LEFT JOIN site s ON s.platform_id = p.id AND s.reference = :site_ref AND s.deleted_at IS NULL
+           (SELECT jsonb_agg(jsonb_build_object('id', c.id, 'provider', c.provider, 'environment', c.environment,
+                'default', c.is_default) ORDER BY c.created_at, c.id)
+            FROM provider_account c WHERE c.platform_id = p.id) AS accounts
+    FROM jsonb_to_recordset(CAST(:asked AS jsonb))
+        AS a(place int, platform_id text, incident_ref text, site_ref text, keys text[], is_panel boolean)
+    JOIN platform p ON p.id = a.platform_id
     LEFT JOIN LATERAL (
-        SELECT * FROM incident n WHERE n.platform_id = p.id AND n.incident_ref = :incident_ref AND {_SAME_SITE}
+        SELECT * FROM site n WHERE n.platform_id = p.id AND n.reference = a.site_ref AND n.deleted_at IS NULL
+        LIMIT 1) s ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM incident n WHERE n.platform_id = p.id AND n.incident_ref = a.incident_ref AND {_SAME_SITE}
         ORDER BY n.generation DESC LIMIT 1) i ON true
-    WHERE p.id = :platform_id
+    ORDER BY a.place
 """)  # noqa: S608 - what is put in is our own clause above
 
-# All three or none: the statement is the transaction, and its foreign keys are checked at its end.
+# All three of each alarm, and all alarms, or none: the statement's foreign keys are checked at its end.
 _OPEN = text("""
-    WITH opened AS (
+    WITH patience AS (
+        SELECT set_config('lock_timeout', :lock_timeout, true)
+    ), given AS (
+        SELECT g.*, d.details, d.body
+        FROM patience, jsonb_to_recordset(CAST(:rows AS jsonb))
+            AS g(place int, id text, platform_id text, incident_ref text, generation int, predecessor_id text,
+                 account_id text, api_key_id bigint, site_id bigint, site_ref text, kind text, services text[],
+                 origin text, test boolean, moving boolean, occurred_at timestamptz, digest text, priority int,
+                 keys text[])
+        JOIN unnest(CAST(:details AS bytea[]), CAST(:bodies AS bytea[])) WITH ORDINALITY AS d(details, body, place)
+            ON d.place = g.place
+    ), opened AS (
         INSERT INTO incident (id, platform_id, incident_ref, generation, predecessor_id, account_id, site_id, site_ref,
             kind, services, origin, test, moving, details, status, occurred_at)
-        VALUES (:id, :platform_id, :incident_ref, :generation, :predecessor_id, :account_id, :site_id, :site_ref,
-            :kind, :services, :origin, :test, :moving, :details, 'received', coalesce(:occurred_at, now()))
+        SELECT id, platform_id, incident_ref, generation, predecessor_id, account_id, site_id, site_ref,
+            kind, services, origin, test, moving, details, 'received', coalesce(occurred_at, now())
+        FROM given
     ), keyed AS (
         INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
-        SELECT :platform_id, :incident_ref, key, :id, clock_timestamp() FROM unnest(CAST(:keys AS text[])) AS key
+        SELECT platform_id, incident_ref, key, id, clock_timestamp() FROM given, unnest(keys) AS key
         ON CONFLICT (platform_id, incident_ref, key)
             DO UPDATE SET incident_id = excluded.incident_id, seen_at = excluded.seen_at
     )
     INSERT INTO inbox (source, platform_id, account_id, incident_id, api_key_id, event_id, digest, stream, priority,
         body)
-    VALUES ('alarm', :platform_id, :account_id, :id, :api_key_id, NULL, :digest, :id, :priority, :body)
+    SELECT 'alarm', platform_id, account_id, id, api_key_id, NULL, digest, id, priority, body FROM given ORDER BY place
 """)
+_SEALED = ("details", "body")
 
 _FOLD = text("""
     WITH keyed AS (
@@ -104,6 +127,10 @@ _SEEN = text("""
 """)
 
 
+class RowsHeld(Exception):
+    """Somebody holds a row that an alarm refers to."""
+
+
 @dataclass(frozen=True)
 class Newest:
     """The newest incident of a reference at its site."""
@@ -131,7 +158,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Situation:
-    """All that is known when an alarm arrives, read in one statement."""
+    """All that is known when an alarm arrives."""
 
     policies: Mapping[str, Any]
     accounts: Sequence[Mapping[str, Any]]
@@ -143,30 +170,41 @@ class Situation:
 
 
 @dataclass(frozen=True)
-class Coming:
-    """An alarm as it is stored. `details` and `body` are sealed; `keys` recognise its repeats."""
+class Asked:
+    """Whose situation is read; `is_panel` for an alarm that is of its site only."""
 
-    incident_id: str
+    platform_id: str
+    incident_ref: str
+    site_ref: str | None
+    keys: list[str]
+    is_panel: bool
+
+
+@dataclass(frozen=True)
+class Coming:
+    """An alarm as it is stored. `body` is sealed; `keys` recognise its repeats."""
+
+    id: str
     platform_id: str
     incident_ref: str
     api_key_id: int
     account_id: str | None
     digest: str
     priority: int
-    keys: Sequence[str]
+    keys: list[str]
     body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What a new incident has beyond its alarm."""
+    """What a new incident has beyond its alarm; `details` are sealed."""
 
     generation: int
     predecessor_id: str | None
     site_id: int | None
     site_ref: str | None
     kind: str
-    services: Sequence[str]
+    services: list[str]
     origin: str
     test: bool
     moving: bool
@@ -187,20 +225,13 @@ class Delivery:
     body: bytes = field(repr=False)
 
 
-def situation(
-    session: Session, platform_id: str, incident_ref: str, site_ref: str | None, keys: Sequence[str], *, is_panel: bool
-) -> Situation:
-    """Read what an alarm meets; `is_panel` for one that is of its site only."""
-    row = session.execute(
-        _SITUATION,
-        {
-            "platform_id": platform_id,
-            "incident_ref": incident_ref,
-            "site_ref": site_ref,
-            "keys": list(keys),
-            "is_panel": is_panel,
-        },
-    ).one()
+def situations(session: Session, asked: Sequence[Asked]) -> list[Situation]:
+    """Read what each alarm meets."""
+    rows = [vars(one) | {"place": place} for place, one in enumerate(asked)]
+    return [_situation(row) for row in session.execute(_SITUATIONS, {"asked": json.dumps(rows)})]
+
+
+def _situation(row: Any) -> Situation:
     newest = None
     if row.incident_id is not None:
         newest = Newest(
@@ -224,22 +255,35 @@ def situation(
     )
 
 
-def open_incident(session: Session, coming: Coming, opening: Opening) -> None:
-    """Insert incident, repeat keys and inbox row.
+def open_incidents(session: Session, opened: Sequence[tuple[Coming, Opening]], *, wait_s: float) -> None:
+    """Insert incident, repeat keys and inbox row of each; no two of them may have one reference.
 
-    Raises IntegrityError when another request opened the same generation.
+    Inserts nothing and raises IntegrityError when another request opened one of these generations, RowsHeld when
+    somebody holds a row that one of them refers to (a site that is being changed) for longer than `wait_s`.
     """
-    session.execute(_OPEN, _columns(coming) | vars(opening) | {"services": list(opening.services)})
+    rows = [vars(coming) | vars(opening) | {"place": place} for place, (coming, opening) in enumerate(opened, 1)]
+    columns = {
+        "lock_timeout": f"{int(wait_s * 1_000)}ms",
+        "details": [row["details"] for row in rows],
+        "bodies": [row["body"] for row in rows],
+        "rows": json.dumps([{name: row[name] for name in row.keys() - set(_SEALED)} for row in rows], default=str),
+    }
+    try:
+        session.execute(_OPEN, columns)
+    except OperationalError as fault:
+        if isinstance(fault.orig, LockNotAvailable):
+            raise RowsHeld from None
+        raise
 
 
 def fold(session: Session, coming: Coming, leading: str) -> bool:
     """Insert an event for a living incident; False when another request brought the same (key `leading`)."""
-    return session.execute(_FOLD, _columns(coming) | {"leading": leading}).first() is not None
+    return session.execute(_FOLD, vars(coming) | {"leading": leading}).first() is not None
 
 
 def act(session: Session, source: str, coming: Coming) -> None:
     """Insert an action on an incident."""
-    session.execute(_ACT, _columns(coming) | {"source": source})
+    session.execute(_ACT, vars(coming) | {"source": source})
 
 
 def deliver(session: Session, priority: int, events: Sequence[Delivery]) -> int:
@@ -260,17 +304,3 @@ def deliver(session: Session, priority: int, events: Sequence[Delivery]) -> int:
 def webhook_seen(session: Session, account_id: str) -> None:
     """Note that the account's webhooks arrive, at most every ten seconds."""
     session.execute(_SEEN, {"account_id": account_id})
-
-
-def _columns(coming: Coming) -> dict[str, Any]:
-    return {
-        "id": coming.incident_id,
-        "platform_id": coming.platform_id,
-        "incident_ref": coming.incident_ref,
-        "account_id": coming.account_id,
-        "api_key_id": coming.api_key_id,
-        "digest": coming.digest,
-        "priority": coming.priority,
-        "keys": list(coming.keys),
-        "body": coming.body,
-    }
