@@ -16,6 +16,7 @@ PERSONAL = (FIRST_NAME, "2025550173", PIN, WRONG_PIN, "Brunhilde", "Zephyrmoor",
 # How a dispatcher treats an alarm, told by the end of the caller's name, or by the site's reference.
 HABITS = ("closes", "contacts", "withdraws", "waits")
 SITES_PER_HABIT = 4
+PROBE_SITES = 12
 MOVING_FROM = (38.63, -90.2)
 KINDS = ("burglary", "burglary", "panic", "fire", "medical", "holdup", "other", "trouble", "tamper")
 
@@ -24,14 +25,15 @@ def introduce(rig: Rig) -> list[str]:
     """Give the dispatchers their habits and save the sites; the sites' references."""
     rig.noonlight("_script", scripts=[_noonlight(habit) for habit in HABITS])
     rig.aura("_script", scripts=[_aura(habit) for habit in HABITS])
-    references = [f"{habit}-{number}" for habit in HABITS for number in range(SITES_PER_HABIT)] + ["closes-probe"]
-    for number, reference in enumerate(references):
+    references = [f"{habit}-{number}" for habit in HABITS for number in range(SITES_PER_HABIT)]
+    probed = [_probe_site(number) for number in range(PROBE_SITES)]
+    for number, reference in enumerate(references + probed):
         body = _site(number)
         headers = {"Authorization": f"Bearer {rig.key}"}
         requests.put(f"{rig.url}/v1/sites/{reference}", json=body, headers=headers, timeout=20).raise_for_status()
     waiting = "SELECT count(*) FROM site WHERE provider_site_id IS NULL"
     rig.until(lambda: rig.one(waiting) == 0, within_s=60)
-    return references[:-1]
+    return references
 
 
 def alarm(dice: Random, ref: str, sites: list[str]) -> dict[str, Any]:
@@ -48,14 +50,22 @@ def alarm(dice: Random, ref: str, sites: list[str]) -> dict[str, Any]:
     return body | {"provider": "noonlight", "person": person, "location": location}
 
 
-def probe(ref: str, *, at_site: bool) -> dict[str, Any]:
-    """A plain alarm that any whole system takes all the way."""
+def probe(number: int, *, at_site: bool) -> dict[str, Any]:
+    """A plain alarm that any whole system takes all the way.
+
+    The sites take turns: a doubt from before the healing holds back the other creates of its own site for 30 s.
+    """
+    ref = f"probe-{number}"
     body: dict[str, Any] = {"incident_ref": ref, "kind": "burglary", "event_id": f"ev-{ref}"}
     if at_site:
-        return body | {"site_ref": "closes-probe"}
+        return body | {"site_ref": _probe_site(number)}
     address = {"line1": STREET, "city": CITY, "state": "MO", "zip": "63144"}
     person = {"name": f"{FIRST_NAME} closes", "phone": PHONE}
     return body | {"provider": "noonlight", "person": person, "location": {"address": address}}
+
+
+def _probe_site(number: int) -> str:
+    return f"closes-probe-{number % PROBE_SITES}"
 
 
 def bad(dice: Random, ref: str) -> tuple[dict[str, Any], bool]:

@@ -117,8 +117,8 @@ class Run:
 
     def _probe(self, *, at_site: bool) -> str:
         self.probes += 1
-        ref = f"probe-{self.probes}"
-        body = casting.probe(ref, at_site=at_site)
+        body = casting.probe(self.probes, at_site=at_site)
+        ref: str = body["incident_ref"]
         facts = {"what": body["kind"], "at_site": at_site, "event_id": body["event_id"], "pin": False}
         self.voice.say(self.ledger.invoke("probe", "alarm", ref, **facts), "/v1/alarms", body)
         return ref
