@@ -13,6 +13,7 @@ from shared.domain.kinds import RULES
 from shared.domain.lanes import Lane
 from shared.providers import registry
 from shared.store import reading, reception
+from shared.store.engine import each_alone
 from shared.store.reading import Target
 from shared.store.reception import Coming
 from webhooks_app import door as doors
@@ -91,7 +92,7 @@ def _body(model: type[BaseModel]) -> dict[str, Any]:
 def target(incident_id: str) -> Target:
     """The incident, if it is this platform's and, for a panel's key, of this panel's site."""
     who = principal()
-    found = doors.door().database.run(lambda session: reading.target(session, who.platform_id, incident_id))
+    found = doors.door().database.run(lambda session: reading.target(each_alone(session), who.platform_id, incident_id))
     if found is None or (who.is_panel and found.site_ref != who.site_ref):
         raise Problem(NOT_FOUND, "There is no such incident.")
     return found

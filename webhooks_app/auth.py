@@ -8,6 +8,7 @@ from flask import g, request
 from sqlalchemy.orm import Session
 
 from shared.crypto import hash_api_key
+from shared.store.engine import each_alone
 from shared.store.keys import find_key
 from webhooks_app import door as doors
 from webhooks_app.door import Door
@@ -84,7 +85,7 @@ def _look_up(here: Door, text: str, hashed: str, *, reads: bool) -> Principal:
             raise _too_many_failures(here, wait_s)
     if here.wrong.get(hashed):
         raise failed(_unauthenticated())
-    known = here.database.run(lambda session: _find(session, text))
+    known = here.database.run(lambda session: _find(each_alone(session), text))
     if known is None:
         here.wrong.put(hashed, True)
         raise failed(_unauthenticated())

@@ -13,6 +13,7 @@ from shared.domain.lanes import Lane
 from shared.providers import registry
 from shared.providers.base import BadDelivery, BadSignature, Delivered, HookNotConfigured
 from shared.store import hooks, reception
+from shared.store.engine import each_alone
 from shared.store.reception import Delivery
 from webhooks_app import auth
 from webhooks_app import door as doors
@@ -78,9 +79,10 @@ def store(here: Door, rows: Sequence[Delivery], *, hold_s: float | None = None) 
     unseen = sorted({row.account_id for row in rows if here.seen.get(row.account_id) is None})
 
     def work(session: Session) -> None:
-        reception.deliver(session, WEBHOOK_PRIORITY, rows)
+        each_alone(session)
         for account_id in unseen:
             reception.webhook_seen(session, account_id)
+        reception.deliver(session, WEBHOOK_PRIORITY, rows)  # last: what follows a commit might have it done again
 
     here.database.run(work, hold_s=hold_s)
     for account_id in unseen:
@@ -112,7 +114,7 @@ def _fault(here: Door, rows: Sequence[Delivery], hold_s: float) -> Exception | N
 def _look_up(here: Door, provider_name: str, account_id: str | None) -> Hooked:
     if provider_name not in registry.names():
         raise _unknown()
-    row = here.database.run(lambda session: hooks.hook_account(session, provider_name, account_id))
+    row = here.database.run(lambda session: hooks.hook_account(each_alone(session), provider_name, account_id))
     if row is None:
         raise auth.failed(_unknown())
     found = Hooked(account_value(row, here.box), row.platform_id)

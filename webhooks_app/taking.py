@@ -22,6 +22,7 @@ from shared.domain.lifecycle import Status, ended
 from shared.domain.repeats import SAME_BYTES_WINDOW_S, Known, Posted, Repeat, judge
 from shared.providers import registry
 from shared.store import reception
+from shared.store.engine import each_alone
 from shared.store.reception import Asked, Coming, Newest, Opening, RowsHeld, Seen, Situation
 from webhooks_app.bodies import AlarmBody
 from webhooks_app.database import Database, DatabaseAway
@@ -120,7 +121,7 @@ class Taker:
             return [None] * len(alarms)
 
     def _open_new(self, session: Session, alarms: Sequence[Alarm]) -> list[Taken | Exception | None]:
-        known = reception.situations(session, [alarm.asked for alarm in alarms])
+        known = reception.situations(each_alone(session), [alarm.asked for alarm in alarms])
         told: list[Taken | Exception | None] = []
         opened: list[tuple[Coming, Opening]] = []
         references: set[tuple[str, str]] = set()
@@ -152,8 +153,11 @@ class Taker:
         raise DatabaseAway
 
     def _take(self, session: Session, alarm: Alarm) -> Taken | None:
-        """Judge and store in one transaction; None when another request was faster with the same event."""
-        (now,) = reception.situations(session, [alarm.asked])
+        """Judge and store; None when another request was faster with the same event.
+
+        No transaction spans the two: what was judged is held against the unique indexes when it is stored.
+        """
+        (now,) = reception.situations(each_alone(session), [alarm.asked])
         _refuse_misdirected(now, alarm.body)
         repeat = _repeat(now, alarm)
         if repeat is Repeat.SAME:
