@@ -34,6 +34,8 @@ def _sane(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+# Every white space by its number: regular expressions differ in what they take for one.
+_WEB_ADDRESS = r"^https?://[^\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$"
 _NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 Ref = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_CONTROLS)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_CONTROLS)]
@@ -56,7 +58,7 @@ Moment = Annotated[
 
 def _says(*names: str) -> dict[str, Any]:
     """The JSON Schema of an object in which each of these fields says something: what a validator of ours asks for."""
-    return {"required": list(names), "properties": {name: {"not": {"enum": [None, "", [], {}]}} for name in names}}
+    return {"required": list(names), "properties": {name: {"not": {"enum": [None, "", []]}} for name in names}}
 
 
 class AddressBody(Body):
@@ -115,7 +117,7 @@ class DeviceBody(Body):
 class MediaBody(Body):
     """A picture or clip that a dispatcher may look at."""
 
-    url: Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^https?://[^\s\x00-\x1f]+$")]
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=_WEB_ADDRESS)]
     type: OptionalLine = ""
     text: OptionalLine = ""
 
@@ -227,7 +229,12 @@ class PersonChangeBody(Body):
     """`PATCH /v1/incidents/{id}/person`. Which fields and units the provider takes is not public: as agreed with it."""
 
     model_config = ConfigDict(
-        json_schema_extra={"anyOf": [_says(name) for name in ("height", "weight", "date_of_birth", "more")]}
+        json_schema_extra={
+            "anyOf": [
+                *(_says(name) for name in ("height", "weight", "date_of_birth")),
+                {"required": ["more"], "properties": {"more": {"minProperties": 1}}},
+            ]
+        }
     )
 
     height: _Told | None = Field(default=None, description="Passed on as it is, without a unit of ours.")
@@ -275,7 +282,7 @@ class DropBody(Body):
 class ReportBody(Body):
     """`POST /v1/incidents/{id}/report`: where the report was filed, and by whom."""
 
-    url: Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^https?://[^\s\x00-\x1f]+$")]
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=_WEB_ADDRESS)]
     by: Line
 
 
