@@ -44,8 +44,10 @@ class Settings(BaseSettings):
     heartbeat_url: str = ""
     public_url: str = "http://127.0.0.1:8080"
 
-    # Where we may be told to write to: https and public addresses, or loopback; see docs/security.md.
+    # Where platforms may tell us to write to beyond public addresses by https; see docs/security.md. Loopback unless
+    # said: only while `public_url` is there too, as at a desk.
     allow_private_endpoints: bool = False
+    allow_loopback_endpoints: bool | None = None
     # Hosts that platforms may name as their location source, `host` or `host:port`; loopback needs no entry.
     location_hosts: Listed = ()
 

@@ -39,14 +39,14 @@ def put_platform() -> Response:
 
 
 def _check(body: PlatformBody, settings: Settings) -> None:
-    allow_private = settings.allow_private_endpoints
+    guard = endpoints.guard_of(settings)
     found: list[tuple[str, str]] = []
     for name in ("writeback_url", "escalation_url"):
         url = getattr(body, name)
         if url:
-            found += [(name, reason) for reason in endpoints.problems(url, allow_private)]
+            found += [(name, reason) for reason in endpoints.problems(url, guard)]
     if body.location_source_url:
-        reasons = location_source.problems(body.location_source_url, allow_private, settings.location_hosts)
+        reasons = location_source.problems(body.location_source_url, guard, settings.location_hosts)
         found += [("location_source_url", reason) for reason in reasons]
     provider = body.policies.default_provider if body.policies else None
     if provider is not None and provider not in registry.names():

@@ -114,13 +114,13 @@ def _checked(here: Reach, given: dict[str, Any]) -> PlatformBody:
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False))
         raise CommandError("; ".join(faults)) from None
+    guard = endpoints.guard_of(here.settings)
     for name in ("writeback_url", "escalation_url"):
-        found = endpoints.problems(given[name], here.settings.allow_private_endpoints) if given.get(name) else []
+        found = endpoints.problems(given[name], guard) if given.get(name) else []
         if found:
             raise CommandError(f"{name} {'; '.join(found)}")
     url = given.get("location_source_url")
-    rules = here.settings.allow_private_endpoints, here.settings.location_hosts
-    found = location_source.problems(url, *rules) if url else []
+    found = location_source.problems(url, guard, here.settings.location_hosts) if url else []
     if found:
         raise CommandError(f"location_source_url {'; '.join(found)}")
     provider = body.policies.default_provider if body.policies else None

@@ -23,7 +23,7 @@ class Endpoint:
 
     url: str = field(repr=False)
     secret: str = field(repr=False)
-    allow_private: bool = False
+    guard: Guard = field(default_factory=Guard)
 
 
 def deliver(endpoint: Endpoint, message_id: str, body: Mapping[str, Any], now: datetime, deadline: float) -> Outcome:
@@ -45,7 +45,7 @@ def deliver(endpoint: Endpoint, message_id: str, body: Mapping[str, Any], now: d
             headers=headers,
             body=text.encode(),
             cap=ANSWER_CAP,
-            guard=Guard(allow_private=endpoint.allow_private),
+            guard=endpoint.guard,
         )
     except AddressRefused as refused:
         return Permanent(refused.reason)

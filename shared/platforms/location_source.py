@@ -35,17 +35,17 @@ class Source:
 
     url: str = field(repr=False)
     token: str = field(repr=False)
-    allow_private: bool = False
+    guard: Guard = field(default_factory=Guard)
     hosts: tuple[str, ...] = ()
 
 
-def problems(url: str, allow_private: bool, hosts: Sequence[str]) -> list[str]:
+def problems(url: str, guard: Guard, hosts: Sequence[str]) -> list[str]:
     """What is wrong with a source's URL: the host is fixed (no placeholder in it), and one of `hosts` or loopback."""
     unknown = set(_BRACED.findall(url)) - set(PLACEHOLDERS)
     plain = filled(url, dict.fromkeys(PLACEHOLDERS, "x"))
     if unknown or "{" in plain or "}" in plain:
         return [f"may hold the placeholders {', '.join('{' + name + '}' for name in PLACEHOLDERS)} only"]
-    found = endpoints.problems(plain, allow_private)
+    found = endpoints.problems(plain, guard)
     if not found and urlsplit(plain).netloc not in url:
         found.append("must name its host without a placeholder")
     if not found and not _is_listed(plain, hosts):
@@ -72,12 +72,11 @@ def filled(url: str, values: Mapping[str, str]) -> str:
 def fetch(source: Source, values: Mapping[str, str], deadline: float) -> list[dict[str, Any]]:
     """The fixes that the source has now, empty when there are none yet (404). Raises SourceFailed."""
     headers = {"Authorization": f"Bearer {source.token}"} if source.token else {}
-    guard = Guard(allow_private=source.allow_private)
     url = filled(source.url, values)
     if not _is_listed(url, source.hosts):
         raise SourceFailed(NOT_LISTED)
     try:
-        answer = exchange("GET", url, deadline=deadline, headers=headers, cap=ANSWER_CAP, guard=guard)
+        answer = exchange("GET", url, deadline=deadline, headers=headers, cap=ANSWER_CAP, guard=source.guard)
     except (AddressRefused, NotSent, AnswerLost) as error:
         reason = error.reason
     else:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 _NAT64 = IPv6Network("64:ff9b::/96")
-# Instance metadata that does not lie in a link-local range: AWS over IPv6, Alibaba Cloud.
-_METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200")})
+# Private networks (RFC 1918, RFC 4193): what `allow_private` opens, and nothing else that is not public.
+_PRIVATE = (
+    IPv4Network("10.0.0.0/8"), IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16"), IPv6Network("fc00::/7"),
+)  # fmt: skip
+# What Python 3.11 takes for public and is not: protocol assignments (RFC 6890), NAT64 of one's own (RFC 8215),
+# IPv4-compatible and site-local addresses.
+_NOT_PUBLIC = (
+    IPv4Network("192.0.0.0/24"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"), IPv6Network("fec0::/10"),
+)  # fmt: skip
+# What a cloud answers to its machines outside of the link-local ranges: AWS and Google over IPv6, Alibaba, Azure.
+_METADATA = frozenset(
+    map(ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16")),
+)
 
 _Ip = IPv4Address | IPv6Address
 
@@ -33,7 +44,7 @@ class Guard:
                 continue
             if _is_inside(address) and self.allow_private:
                 continue
-            if not address.is_global or address.is_multicast or address in _METADATA:
+            if not _is_public(address):
                 return "the address is not a public one"
             if scheme != "https":
                 return "https is required"
@@ -81,5 +92,10 @@ def _real(address: _Ip) -> _Ip:
 
 
 def _is_inside(address: _Ip) -> bool:
-    odd = address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
-    return address.is_private and not address.is_reserved and not odd and address not in _METADATA
+    return address not in _METADATA and any(address in network for network in _PRIVATE)
+
+
+def _is_public(address: _Ip) -> bool:
+    if address.is_multicast or address in _METADATA or any(address in network for network in _NOT_PUBLIC):
+        return False
+    return address.is_global

@@ -9,6 +9,7 @@ import pytest
 
 from shared.log import frames_only, without_personal_data
 from shared.platforms.endpoints import problems
+from shared.providers.guard import Guard
 
 _LOGGER = logging.getLogger("test")
 
@@ -26,7 +27,7 @@ _LOGGER = logging.getLogger("test")
 )
 def test_url_is_fine_when_it_is_https_or_loopback(url: str) -> None:
     """The default policy."""
-    assert problems(url, allow_private=False) == []
+    assert problems(url, Guard()) == []
 
 
 @pytest.mark.parametrize(
@@ -58,13 +59,13 @@ def test_url_is_fine_when_it_is_https_or_loopback(url: str) -> None:
 )
 def test_url_is_refused_when_it_could_reach_inside(url: str) -> None:
     """Judged on its text; resolved addresses are judged when we connect."""
-    assert problems(url, allow_private=False)
+    assert problems(url, Guard())
 
 
 def test_private_url_is_fine_only_when_it_is_allowed() -> None:
     """Link-local and metadata never are."""
-    assert problems("http://10.0.0.1/", allow_private=True) == []
-    assert problems("https://169.254.169.254/", allow_private=True)
+    assert problems("http://10.0.0.1/", Guard(allow_private=True)) == []
+    assert problems("https://169.254.169.254/", Guard(allow_private=True))
 
 
 def test_log_drops_personal_keys_at_every_depth() -> None:

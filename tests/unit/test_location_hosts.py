@@ -7,6 +7,7 @@ import pytest
 from shared.clock import boot_time
 from shared.platforms import location_source
 from shared.platforms.location_source import Source, SourceFailed
+from shared.providers.guard import Guard
 
 LISTED = ("fleet.example.com", "fleet.example.com:8443")
 
@@ -22,7 +23,7 @@ LISTED = ("fleet.example.com", "fleet.example.com:8443")
 )
 def test_source_is_taken_when_its_host_is_listed(url: str) -> None:
     """Whatever its case; a port other than https' own is named in the list."""
-    assert location_source.problems(url, allow_private=False, hosts=LISTED) == []
+    assert location_source.problems(url, Guard(), LISTED) == []
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_source_is_taken_when_its_host_is_listed(url: str) -> None:
 )
 def test_source_is_refused_when_its_host_is_not_listed(url: str) -> None:
     """A name that only contains a listed one is another."""
-    (reason,) = location_source.problems(url, allow_private=False, hosts=LISTED)
+    (reason,) = location_source.problems(url, Guard(), LISTED)
     assert "TOCSIN_LOCATION_HOSTS" in reason
 
 

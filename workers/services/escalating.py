@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select, update
@@ -14,6 +15,7 @@ from shared.crypto import digest
 from shared.domain import retry
 from shared.domain.outcome import Accepted, Outcome
 from shared.platforms.delivery import Endpoint, deliver
+from shared.platforms.endpoints import guard_of
 from shared.store.models import Incident, Notice, Outbox, Platform
 from shared.store.outbox import Lease, fenced, finish, release
 from workers.deps import Deps
@@ -32,11 +34,12 @@ def escalation_endpoint(deps: Deps, platform: Platform) -> Endpoint | None:
     url = own or deps.settings.escalation_url
     if not url:
         return None
+    guard = guard_of(deps.settings)
     if own:
         secret = deps.box.open(platform.escalation_secret) if platform.escalation_secret else ""
-    else:
-        secret = deps.settings.escalation_secret.get_secret_value()
-    return Endpoint(url, secret, deps.settings.allow_private_endpoints)
+        return Endpoint(url, secret, guard)
+    # Whoever runs Tocsin chose it, and may well have a pager on this machine.
+    return Endpoint(url, deps.settings.escalation_secret.get_secret_value(), replace(guard, allow_loopback=True))
 
 
 def announce(deps: Deps, lease: Lease) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from shared.domain.lanes import Lane
+from shared.platforms.endpoints import guard_of
 from shared.platforms.location_source import Source, SourceFailed, fetch
 from shared.providers import registry
 from shared.store.models import Outbox
@@ -87,7 +88,7 @@ def _load(book: Ledger, lease: Lease) -> Question | None:
     return Question(
         incident_id=incident.id,
         interval_s=platform.location_source_interval_s,
-        source=Source(platform.location_source_url, token, settings.allow_private_endpoints, settings.location_hosts),
+        source=Source(platform.location_source_url, token, guard_of(settings), settings.location_hosts),
         values={"incident_ref": incident.incident_ref, "incident_id": incident.id},
     )
 

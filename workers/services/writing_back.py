@@ -10,6 +10,7 @@ from shared.clock import utc_now
 from shared.domain import retry
 from shared.domain.outcome import Accepted, Outcome, Permanent
 from shared.platforms.delivery import Endpoint, deliver
+from shared.platforms.endpoints import guard_of
 from shared.store.models import Outbox, Platform
 from shared.store.outbox import Lease, fenced, finish, release
 from workers.deps import Deps
@@ -33,7 +34,7 @@ def write_back(deps: Deps, lease: Lease) -> None:
 def platform_endpoint(deps: Deps, platform: Platform) -> Endpoint:
     """The platform's write-back address and secret."""
     secret = deps.box.open(platform.writeback_secret) if platform.writeback_secret else ""
-    return Endpoint(platform.writeback_url, secret, deps.settings.allow_private_endpoints)
+    return Endpoint(platform.writeback_url, secret, guard_of(deps.settings))
 
 
 def _settle(session: Session, deps: Deps, lease: Lease, outcome: Outcome) -> None:
