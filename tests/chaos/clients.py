@@ -95,8 +95,8 @@ class Client(threading.Thread):
             self.error = error
 
     def _act_on(self) -> None:
-        acts = {self.raise_alarm: 50, self.repeat: 9, self.cancel: 14, self.note: 6, self.move: 5, self.blunder: 4}
-        acts[self.decide] = 6
+        acts = {self.raise_alarm: 46, self.race: 6, self.repeat: 9, self.cancel: 14, self.note: 6, self.move: 5}
+        acts |= {self.blunder: 4, self.decide: 6}
         while not self.voice.stop.wait(self.dice.random() * 2 * self.pause_s):
             self.dice.choices(list(acts), list(acts.values()))[0]()
 
@@ -108,8 +108,21 @@ class Client(threading.Thread):
         ref = f"{self.name}-{self.count}"
         body = casting.alarm(self.dice, ref, self.sites)
         known = self._alarm(ref, body)
-        if known is not None and self.dice.random() < 0.08:
+        if known is not None and self.dice.random() < 0.12:
             self._cancel(known)
+
+    def race(self) -> None:
+        """The same alarm by two ways at once, and another of its reference with it."""
+        self.count += 1
+        ref = f"{self.name}-{self.count}"
+        body = casting.alarm(self.dice, ref, self.sites)
+        bodies = [body, body, body | {"event_id": f"ev-other-{ref}", "zone": "7"}]
+        self.dice.shuffle(bodies)
+        racing = [threading.Thread(target=self._alarm, args=(ref, one)) for one in bodies]
+        for one in racing:
+            one.start()
+        for one in racing:
+            one.join()
 
     def repeat(self) -> None:
         """The same again, the same under a new event id, or something worse under the same reference."""

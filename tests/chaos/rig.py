@@ -63,6 +63,8 @@ class Rig(Stack):
         self.wires = Wires(embedded.redis.port, embedded.postgres.port)
         # Webhooks that carried no valid proof and were taken all the same.
         self.forgeries_taken = 0
+        # What could not be tried on this machine, and why.
+        self.left_out: set[str] = set()
         self.own_environment: dict[str, dict[str, str]] = {}
         self.guard = threading.RLock()
         self._kept = _Kept()

@@ -13,7 +13,6 @@ from typing import Any
 from tests.chaos import report
 from tests.chaos.conducting import Run
 from tests.chaos.faults.all import FAULTS
-from tests.chaos.faults.crowd import previous_tree
 from tests.chaos.gathering import gather
 from tests.chaos.history import History, settled
 from tests.chaos.ledger import Ledger
@@ -123,6 +122,6 @@ def _notes(rig: Rig, history: History, seed: int, took: float, quiet: float) -> 
         "processes that ended unasked": ends or "none",
         "rows that the watchman worked": rig.acted(),
     }
-    if previous_tree(rig.folder) is None:
-        described["the previous release"] = "not run: this tree has no history to take it from"
+    if rig.left_out:
+        described["not tried"] = "; ".join(sorted(rig.left_out))
     return [f"- {name}: {value}" for name, value in described.items()]

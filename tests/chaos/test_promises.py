@@ -141,6 +141,7 @@ BROKEN: list[tuple[str, History]] = [
     (ON_DISK, replace(GOOD, operations=(asked(incident_id="inc_gone"),))),
     (ON_DISK, replace(GOOD, operations=(asked(), asked("note")))),
     (ON_DISK, replace(GOOD, operations=(asked(ref="another"),))),
+    (ON_DISK, replace(GOOD, operations=(asked(), asked("note", outcome="refused", status=404)))),
     (ONE, replace(GOOD, operations=(asked(), asked(incident_id="inc_b")))),
     (LOST, unserved("requested")),
     (LOST, unserved("failed", FAILED)),

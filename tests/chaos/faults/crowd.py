@@ -37,13 +37,15 @@ def _watchmen(rig: Rig, dice: Random) -> Iterator[None]:
 @fault("workers of the previous release beside the new", FAMILY, hold_s=20.0, brief_s=6.0)
 def _previous(rig: Rig, dice: Random) -> Iterator[None]:
     tree = previous_tree(rig.folder)
+    if tree is None:
+        rig.left_out.add("the previous release: this tree has no history to take it from")
+        yield
+        return
     names = {f"previous_{line}": line for line in ("worker_intake", "worker_dispatch_1", "worker_outgoing")}
     for name, line in names.items():
-        if tree is not None:
-            rig.add(name, line, PYTHONPATH=str(tree))
+        rig.add(name, line, PYTHONPATH=str(tree))
     yield
-    if tree is not None:
-        rig.remove(*names)
+    rig.remove(*names)
 
 
 def previous_tree(folder: Path) -> Path | None:

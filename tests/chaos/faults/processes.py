@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from random import Random
 
@@ -49,6 +50,23 @@ def _all_workers(rig: Rig, dice: Random) -> Iterator[None]:
         rig.strike(name, signal.SIGKILL, stay_down=True)
     yield
     rig.let_up(*names)
+
+
+@fault("kill -9: one worker again and again", FAMILY, hold_s=15.0, brief_s=6.0)
+def _again(rig: Rig, dice: Random) -> Iterator[None]:
+    """As soon as it is back it is killed: its leases are lost one after the other."""
+    name = dice.choice(rig.workers())
+    stop = threading.Event()
+
+    def kill() -> None:
+        while not stop.wait(2.5):
+            rig.strike(name, signal.SIGKILL, stay_down=False)
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    yield
+    stop.set()
+    killing.join()
 
 
 @fault("kill -9: every process", FAMILY, hold_s=4.0, brief_s=2.0, silences=BOTH_WAYS)

@@ -26,6 +26,8 @@ def on_disk(history: History) -> Iterator[Violation]:
     acted = Counter((row["incident_id"], row["source"]) for row in history.inbox)
     asked: Counter[tuple[str | None, str]] = Counter()
     for operation in history.operations:
+        if operation.status == 404:
+            yield Violation(f"{operation.kind}: an accepted alarm was not found", operation.incident_id, operation.ref)
         if operation.outcome != "ok":
             continue
         if operation.kind == "alarm":
