@@ -199,6 +199,7 @@ def settled(history: History, before: datetime) -> History:
         timeline=of(history.timeline),
         inbox=tuple(row for row in history.inbox if row["incident_id"] in ids or row["subject"]),
         outbox=of(history.outbox),
+        attempts=of(history.attempts),
         alarms=tuple(alarm for alarm in history.alarms if (alarm.provider, alarm.id) in known),
         emitted=tuple(event for event in history.emitted if (event.provider, event.alarm) in known),
         heard=tuple(one for one in history.heard if one.body["incident_id"] in ids),

@@ -70,7 +70,7 @@ def run(
     *,
     plan: Sequence[Episode] | None = None,
     brief: bool = False,
-    pause_s: float = 1.2,
+    pause_s: float = 2.0,
     settle_s: float = 180.0,
 ) -> Verdict:
     """Run for so long (or through `plan`), settle, audit. The ledger, and of a broken run the logs, stay in `keep`."""

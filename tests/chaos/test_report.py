@@ -40,7 +40,8 @@ def test_report_tells_the_whole_story_of_what_broke() -> None:
 def test_only_what_has_settled_is_judged_while_it_goes_on() -> None:
     """Neither what is young, nor what still has a row to be worked."""
     broken = unserved("requested")
-    assert audit(settled(broken, at(60)))
+    lost = row(incident_id="inc_young", kind="create", outcome="unknown", http_status=None)
+    assert audit(settled(replace(broken, attempts=(lost,)), at(60)))
     assert audit(settled(broken, at(-60))) == []
     waiting = (row(incident_id="inc_a", state="pending", kind="create", seq=None),)
     assert audit(settled(replace(broken, outbox=waiting), at(60))) == []
