@@ -23,6 +23,9 @@ HOLD_MS = 4_000
 # After a failed ring nobody touches the broker for this long: a frozen Redis must not slow the one who rings.
 GIVE_UP_S = 2.0
 SOCKET_S = 0.5
+# What tells a platform is rung for this much later than an alarm of the same moment: else both would be worked at once,
+# and on a busy machine the call for help would share the processor with a line of history.
+AFTER_ALARM_S = 0.03
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,11 @@ class Doorbell:
 
     @contextlib.contextmanager
     def hold(self, lane: Lane) -> Iterator[Hold]:
-        """Hold the bell of a lane while answering it, so that rings meanwhile are suppressed."""
+        """Hold the bell of a lane while answering it, so that rings meanwhile are suppressed.
+
+        Whoever answers renews it as he goes on; who rang for him has set it.
+        """
         held = Hold(self._redis, _key(lane))
-        held.renew()
         try:
             yield held
         finally:
@@ -151,11 +156,28 @@ class Ringer:
         self._waiting.put((what, force))
 
     def _run(self) -> None:
+        alarm_at = float("-inf")
+        later_at: float | None = None
         while True:
-            what, force = self._waiting.get()
-            with self._lock:
-                self._pending.discard(what)
-            self._doorbell.ring(what, force=force)
+            now = time.monotonic()
+            if later_at is not None and now >= later_at:
+                later_at = None
+                self._ring(Lane.OUTGOING, force=False)
+            try:
+                what, force = self._waiting.get(timeout=None if later_at is None else later_at - now)
+            except queue.Empty:
+                continue
+            if what is Lane.OUTGOING and not force and time.monotonic() < alarm_at + AFTER_ALARM_S:
+                later_at = alarm_at + AFTER_ALARM_S
+                continue
+            self._ring(what, force=force)
+            if isinstance(what, Row):
+                alarm_at = time.monotonic()
+
+    def _ring(self, what: Lane | Row, *, force: bool) -> None:
+        with self._lock:
+            self._pending.discard(what)
+        self._doorbell.ring(what, force=force)
 
 
 def _key(lane: Lane) -> str:
