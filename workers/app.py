@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Any
 
 import structlog
@@ -16,6 +17,10 @@ from shared.settings import current
 from workers.schedule import SCHEDULE
 
 log = structlog.get_logger(__name__)
+
+# Seconds that a thread which computes keeps the interpreter from one that has to ring (Python's own: 0.005). A ring
+# takes the interpreter several times: beside a busy thread it took 6.2 ms, and takes 1.1 ms now.
+SWITCH_S = 0.0005
 
 
 class TaskFailedError(Exception):
@@ -51,6 +56,7 @@ def _warm_up(**_: Any) -> None:
     except Exception as error:  # noqa: BLE001 - without a database at this moment the first task makes them
         log.warning("worker.cold", error=type(error).__name__)
     _stop_searching_what_stays()
+    sys.setswitchinterval(SWITCH_S)
 
 
 def _stop_searching_what_stays() -> None:
@@ -101,6 +107,7 @@ def make_app() -> Celery:
         task_queues=[Queue(lane.value, Exchange(lane.value, "direct"), routing_key=lane.value) for lane in Lane],
         worker_send_task_events=True,
         task_send_sent_event=False,
+        worker_consumer="workers.consumer:Consumer",
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         enable_utc=True,
