@@ -104,8 +104,6 @@ class Engine:
             for_first_tries=max(1, threads // 4) if lane is Lane.DISPATCH else 0,
         )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=lane.value)
-        self._signer = ThreadPoolExecutor(1, thread_name_prefix=f"{lane.value}-sign")
-        self._signing: dict[bool, Future[None]] = {}
         self._signs: dict[bool, float] = {}
 
     # -- rows of the outbox ----------------------------------------------------------------------------------------
@@ -132,6 +130,7 @@ class Engine:
         worked = bool(leases)
         while leases:
             self._work(leases[0])
+            self.sign_of_life(worked=True)
             leases = [] if turn.over() else self.slots.lease(lambda room: self._take(room, 0.0), want=1)
         return worked
 
@@ -140,11 +139,11 @@ class Engine:
         running: set[Future[None]] = set()
         count = 0
         while True:
-            self.sign_of_life(worked=False)
-            turn.renew()
             leases = [] if turn.over() else self.slots.lease(lambda room: self._take(room, overdue_s()))
             count += len(leases)
             running |= {self._pool.submit(self._work, lease) for lease in leases}
+            turn.renew()
+            self.sign_of_life(worked=bool(leases))
             if not leases and not running:
                 return count
             if not leases:
@@ -167,7 +166,6 @@ class Engine:
             )
 
     def _work(self, lease: Lease) -> None:
-        self.sign_of_life(worked=True)
         try:
             if poison.is_dead(lease):
                 poison.bury(self.deps, lease)
@@ -186,19 +184,21 @@ class Engine:
     def drain_lane(self, turn: Turn = NO_TURN) -> int:
         """Work this engine's lane until nothing is due, whichever lane it is."""
         if self.lane is Lane.INTAKE:
-            return self._until_empty(lambda: intake.work_batch(self.deps), turn)
+            whole = self.deps.settings.intake_batch
+            return self._until_less(whole, lambda: intake.work_batch(self.deps), turn)
         if self.lane is Lane.PERIODIC:
-            return self._until_empty(lambda: jobs.work_due(self.deps), turn)
+            return self._until_less(1, lambda: jobs.work_due(self.deps), turn)
         return self.drain(turn=turn)
 
-    def _until_empty(self, work: Callable[[], int], turn: Turn) -> int:
+    def _until_less(self, whole: int, work: Callable[[], int], turn: Turn) -> int:
+        """Work until a turn brings less than a whole batch: then nothing more was due when it was leased."""
         total = 0
         while True:
-            turn.renew()
             count = 0 if turn.over() else work()
+            turn.renew()
             self.sign_of_life(worked=count > 0)
             total += count
-            if count == 0:
+            if count < whole:
                 return total
 
     def answer_bell(self) -> None:
@@ -216,18 +216,14 @@ class Engine:
     # -- signs of life ---------------------------------------------------------------------------------------------
 
     def sign_of_life(self, *, worked: bool) -> None:
-        """Have this lane's heartbeat written, at most once a second; `worked` also notes that the lane took a lease.
+        """Write this lane's heartbeat, at most once a second; `worked` also notes that the lane took a lease.
 
-        It is asked for by the work and written beside it: an alarm does not wait for it.
+        It comes after what it tells of: no alarm waits for its commit.
         """
         now = time.monotonic()
-        former = self._signing.get(worked)
-        if now - self._signs.get(worked, 0.0) < SIGN_OF_LIFE_S or (former is not None and not former.done()):
+        if now - self._signs.get(worked, 0.0) < SIGN_OF_LIFE_S:
             return
         self._signs[worked] = now
-        self._signing[worked] = self._signer.submit(self._sign, worked)
-
-    def _sign(self, worked: bool) -> None:
         try:
             with self.deps.sessions.begin() as session:
                 beat(session, f"{self.name}:{self.lane.value}")
