@@ -26,6 +26,16 @@ _MARK = text("""
 """)
 
 
+_IN_THE_WAY = text("""
+    SELECT EXISTS (
+        SELECT 1 FROM inbox WHERE incident_id = :incident_id AND source = 'cancel' AND state = 'pending'
+    ) AS cancel_waits, EXISTS (
+        SELECT 1 FROM dispatch WHERE site_id = :site_id AND account_id = :account_id AND id <> :leg_id
+            AND outcome IN ('sending', 'unknown') AND sending_at > now() - interval '30 seconds'
+    ) AS site_is_busy
+""")
+
+
 @dataclass(frozen=True)
 class Held:
     """All that a send depends on, locked."""
@@ -34,6 +44,30 @@ class Held:
     incident: Incident
     leg: Leg
     site: Site | None
+
+
+@dataclass(frozen=True)
+class InTheWay:
+    """What may hold a create back that is nobody's fault: a cancel that is still in the inbox, and another create of
+    the leg's site that is in flight, or in doubt for less than 30 s.
+    """
+
+    cancel_waits: bool
+    site_is_busy: bool
+
+
+def in_the_way(session: Session, leg: Leg) -> InTheWay:
+    """Read in one statement. A leg without a site meets no other create there."""
+    found = session.execute(
+        _IN_THE_WAY,
+        {
+            "incident_id": leg.incident_id,
+            "site_id": leg.site_id,
+            "account_id": leg.account_id,
+            "leg_id": leg.id,
+        },
+    ).one()
+    return InTheWay(found.cancel_waits, found.site_is_busy)
 
 
 def hold(session: Session, lease: Lease, leg_id: int, site_id: int | None) -> Held | None:

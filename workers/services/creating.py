@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from sqlalchemy import exists, false, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shared.domain.alarm import DispatchRequest
@@ -15,7 +15,7 @@ from shared.providers import registry
 from shared.providers.base import Account, Provider
 from shared.store import sending
 from shared.store.engine import each_alone
-from shared.store.models import Inbox, Incident, Leg, Outbox, ProviderAccount, Site
+from shared.store.models import Incident, Leg, Outbox, ProviderAccount, Site
 from shared.store.outbox import Lease, finish, release, still_ours
 from workers.deps import Deps
 from workers.services import calling, doubting, joining, legs
@@ -106,7 +106,7 @@ def _plain_send(book: Ledger, lease: Lease) -> Plan | None:
     provider = registry.get(account.provider)
     if too_old or why_blocked(site) is not None:
         return None
-    if _must_wait(book.session, incident, leg, site, provider, account) is not None:
+    if _must_wait(book.session, leg, site, provider, account) is not None:
         return None
     if _to_join(book.session, leg, provider, None) is not None:
         return None
@@ -142,7 +142,7 @@ def _plan(book: Ledger, lease: Lease, *, refused: int | None = None) -> Plan:
         finish(owned, book.now, "done", "the site is blocked")
         legs.fail(book, incident, blocked, leg=leg)
         return Plan("nothing")
-    wait = _must_wait(book.session, incident, leg, site, provider, account)
+    wait = _must_wait(book.session, leg, site, provider, account)
     if wait == "site" and site is not None and _never_comes(book, leg, site):
         _fail_without_site(book, incident, leg, site, owned)
         return Plan("nothing")
@@ -181,19 +181,15 @@ def _lease_was_lost(book: Ledger, leg: Leg, incident: Incident, row: Outbox) -> 
     in_doubt(book, leg, incident, row, "the process that sent it was lost", ended)
 
 
-def _must_wait(
-    session: Session, incident: Incident, leg: Leg, site: Site | None, provider: Provider, account: Account
-) -> str | None:
+def _must_wait(session: Session, leg: Leg, site: Site | None, provider: Provider, account: Account) -> str | None:
     """Why the create may not go now: a cancel still in the inbox, a site unknown there, a site's other create."""
-    cancel_waits = exists().where(Inbox.incident_id == incident.id, Inbox.source == "cancel", Inbox.state == "pending")
-    alone = provider.lookup is None or site is None
-    waits = session.execute(select(cancel_waits, false() if alone else legs.site_is_busy(leg))).one()
-    if waits[0]:
+    found = sending.in_the_way(session, leg)
+    if found.cancel_waits:
         return "cancel"
     by_id = provider.sites is not None and account.site_mode == "rest"
     if by_id and site is not None and site.provider_site_id is None:
         return "site"
-    return "busy" if waits[1] else None
+    return "busy" if provider.lookup is not None and found.site_is_busy else None
 
 
 def _never_comes(book: Ledger, leg: Leg, site: Site) -> bool:
@@ -244,7 +240,7 @@ def _mark_sending(session: Session, lease: Lease, plan: Plan, attempt: list[int]
         return attempt[0]
     if leg.outcome != "pending" or why_blocked(site) is not None:
         raise NotNowError
-    if _must_wait(session, incident, leg, site, plan.provider, plan.account) is not None:
+    if _must_wait(session, leg, site, plan.provider, plan.account) is not None:
         raise NotNowError
     if _to_join(session, leg, plan.provider, plan.refused) is not None:  # it was opened while we connected
         raise NotNowError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Row, exists, func, select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
 from shared.domain import context
@@ -341,14 +341,3 @@ def resend(
         incident, "resent", f"Sent again ({why}): a possible double", leg=fresh, source=by, detail={"after_leg": leg.id}
     )
     return fresh
-
-
-def site_is_busy(leg: Leg) -> ColumnElement[bool]:
-    """A condition: another create of this leg's site is in flight, or in doubt for less than 30 s."""
-    return exists().where(
-        Leg.site_id == leg.site_id,
-        Leg.account_id == leg.account_id,
-        Leg.id != leg.id,
-        Leg.outcome.in_(("sending", "unknown")),
-        Leg.sending_at > func.now() - text("interval '30 seconds'"),
-    )
