@@ -11,22 +11,28 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import resource
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from webhooks_app.errors import BAD_REQUEST, TOO_SLOW, Kind, Problem, problem_response
+from webhooks_app import auth
+from webhooks_app.database import DatabaseAway
+from webhooks_app.errors import BAD_REQUEST, TOO_SLOW, Problem, away, problem_response
 from webhooks_app.hooks_at_gate import Answered, HooksAtGate
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from flask import Flask, Response
 
 BODY_S = 10.0
-# Whole files come here only, and may take longer.
+# Whole files come here only, from whoever has a key for it; they may take longer, and few are in memory at a time.
 FILES = "/v1/site-imports"
+FILE_SCOPES = ("sites",)
 FILE_S = 120.0
+FILES_AT_ONCE = 2
 THREADS = 16
+OPEN_FILES = 65_536
 
 
 class Gate:
@@ -39,26 +45,51 @@ class Gate:
         self._limit, self._file_limit = int(settings.max_body_bytes), int(settings.max_import_bytes)
         self._body_s = body_s
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="door")
+        self._files = asyncio.Semaphore(FILES_AT_ONCE)
         self._hooks = HooksAtGate(app.extensions["tocsin"])
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """One request."""
+        if scope.path == FILES and self._wants_body(scope):
+            protocol.response_bytes(*await self._file(scope, protocol))
+        else:
+            protocol.response_bytes(*await self._whole(scope, protocol, self._body_s))
+
+    async def _file(self, scope: Any, protocol: Any) -> Answered:
+        """A stranger's fifty megabytes are never read."""
+        refused = await asyncio.get_running_loop().run_in_executor(self._threads, self._stranger, scope)
+        if refused is not None:
+            return refused
+        async with self._files:
+            return await self._whole(scope, protocol, FILE_S)
+
+    async def _whole(self, scope: Any, protocol: Any, within_s: float) -> Answered:
+        """Await the body, and answer."""
         body = b""
         if self._wants_body(scope):
             try:
-                async with asyncio.timeout(FILE_S if scope.path == FILES else self._body_s):
+                async with asyncio.timeout(within_s):
                     body = await protocol()
             except TimeoutError:
-                protocol.response_bytes(*_refusal(TOO_SLOW, "The body did not arrive in time."))
-                return
+                return _refusal(Problem(TOO_SLOW, "The body did not arrive in time."))
             except Exception:  # noqa: BLE001 - Granian names no class for a sender that went away in mid-body
-                protocol.response_bytes(*_refusal(BAD_REQUEST, "The body is shorter than its Content-Length."))
-                return
+                return _refusal(Problem(BAD_REQUEST, "The body is shorter than its Content-Length."))
         answered = await self._hooks.answer(scope, body)
         if answered is None:
             loop = asyncio.get_running_loop()
             answered = await loop.run_in_executor(self._threads, self._answer, scope, body)
-        protocol.response_bytes(*answered)
+        return answered
+
+    def _stranger(self, scope: Any) -> Answered | None:
+        """Why the sender's file is not read; None: it is."""
+        with self._app.request_context(_environ(scope, b"")):
+            try:
+                auth.require(FILE_SCOPES, reads=False)
+            except Problem as problem:
+                return _refusal(problem)
+            except DatabaseAway:
+                return _plain(away())
+        return None
 
     def _wants_body(self, scope: Any) -> bool:
         """Only a body with a length that may be read; the door refuses the others unread."""
@@ -88,12 +119,22 @@ def create_gate() -> Gate:
     """The door behind its gate; settings come from the environment, `WEB_THREADS` included (default 16)."""
     from webhooks_app import create_app  # made when it is asked for, and not when this module is imported
 
+    # A thousand idle connections, what a system allows unless asked, must not shut the door.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
     return Gate(create_app(), threads=int(os.environ.get("WEB_THREADS", THREADS)))
 
 
-def _refusal(kind: Kind, detail: str) -> Answered:
-    answer = problem_response(Problem(kind, detail, headers={"Connection": "close"}))
-    return kind.status, [(name.lower(), value) for name, value in answer.headers.items()], answer.get_data()
+def _refusal(problem: Problem) -> Answered:
+    """A refusal before the body was read: what is left of it must not be taken for the next request."""
+    answer = problem_response(problem)
+    answer.headers["Connection"] = "close"
+    return _plain(answer)
+
+
+def _plain(answer: Response) -> Answered:
+    return answer.status_code, [(name.lower(), value) for name, value in answer.headers.items()], answer.get_data()
 
 
 def _environ(scope: Any, body: bytes) -> dict[str, Any]:
@@ -117,6 +158,8 @@ def _environ(scope: Any, body: bytes) -> dict[str, Any]:
         "wsgi.run_once": False,
     }
     for name in scope.headers.keys():  # noqa: SIM118 - Granian's mapping does not iterate by itself
+        if "_" in name:
+            continue  # it would be taken for another: `X_Forwarded_For` for what the proxy has added
         upper = name.upper().replace("-", "_")
         values = scope.headers.get_all(name)
         if upper in ("CONTENT_LENGTH", "CONTENT_TYPE"):

@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import requests
 from flask import Flask
 from flask.testing import FlaskClient
+from honcho.environ import parse_procfile
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
@@ -28,6 +30,7 @@ from shared.store.keys import create_key
 from shared.store.models import Platform, ProviderAccount
 from webhooks_app import create_app
 
+ROOT = Path(__file__).resolve().parents[2]
 SCOPES = ["alarms", "incidents", "sites", "platform"]
 HOME: dict[str, Any] = {
     "person": {"name": "Ann Example", "phone": "+1 202 555 0123", "pin": "4711"},
@@ -173,8 +176,10 @@ def close_stage(stage: Stage) -> None:
 
 
 @contextmanager
-def granian(stage: Stage, **environment: str) -> Iterator[str]:
-    """A real server process on the stage's database; its address."""
+def granian(stage: Stage, *, before: str = "", headers_ms: str = "", **environment: str) -> Iterator[str]:
+    """The Procfile's own server process on the stage's database; its address. `before` is shell, run before it;
+    `headers_ms` is how long headers may take, else what the Procfile says.
+    """
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -186,9 +191,11 @@ def granian(stage: Stage, **environment: str) -> Iterator[str]:
         "TOCSIN_ENCRYPTION_KEYS": stage.encryption_key,
         "TOCSIN_LOG_LEVEL": "ERROR",
     } | environment
-    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--factory", "webhooks_app.gate:create_gate"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--no-log"]
-    process = subprocess.Popen(command, env=env)
+    env |= {"PORT": str(port), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    line = parse_procfile((ROOT / "Procfile").read_text()).processes["web"]
+    if headers_ms:
+        line += f" --http1-header-read-timeout {headers_ms}"
+    process = subprocess.Popen(["/bin/sh", "-c", f"{before} exec {line} --no-log"], env=env, cwd=ROOT)
     try:
         address = f"http://127.0.0.1:{port}"
         _await_answer(process, address)
