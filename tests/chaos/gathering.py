@@ -63,7 +63,9 @@ def gather(rig: Rig, ledger: Ledger, samples: Iterable[Sample] = (), *, whole: b
             "texts": _texts(rig),
             "words": (*PERSONAL, *secrets(rig)),
         }
-    heard, told = _heard(rig)
+    with rig.sandbox.platform.lock:
+        mail = rig.sandbox.platform.state()
+    heard, told = _heard(mail)
     settings = rig.settings
     return History(
         patience=Patience(settings.told_after_s, settings.unconfirmed_after_s, SLACK_S),
@@ -75,6 +77,7 @@ def gather(rig: Rig, ledger: Ledger, samples: Iterable[Sample] = (), *, whole: b
         forgeries_taken=rig.forgeries_taken,
         heard=tuple(heard),
         told=tuple(told),
+        badly_signed=sum(box["rejected"] for box in mail.values() if "rejected" in box),
         samples=tuple(samples),
         **tables,
         **at_end,
@@ -109,9 +112,7 @@ def _emitted(rig: Rig) -> Iterable[Emitted]:
             yield Emitted(name, delivery["alarm"], delivery["event"], event_id, delivery["state"])
 
 
-def _heard(rig: Rig) -> tuple[list[Heard], list[Told]]:
-    with rig.sandbox.platform.lock:
-        mail = rig.sandbox.platform.state()
+def _heard(mail: dict[str, Any]) -> tuple[list[Heard], list[Told]]:
     heard: list[Heard] = []
     told: list[Told] = []
     for way, box in (("platform", "writebacks"), ("escalation", "escalations")):

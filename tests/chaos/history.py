@@ -87,6 +87,7 @@ class History:
     forgeries_taken: int = 0
     heard: tuple[Heard, ...] = ()
     told: tuple[Told, ...] = ()
+    badly_signed: int = 0
     samples: tuple[Sample, ...] = ()
     connections: Mapping[str, int] = field(default_factory=dict)
     connections_allowed: Mapping[str, int] = field(default_factory=dict)

@@ -20,6 +20,7 @@ ON_DISK, ONE = "what was accepted is on disk", "one event of a sender opens one 
 NAMED = "a response is what the provider says it is"
 REFUSED, CANCELLED = "what was refused is not dispatched", "a cancel is honoured"
 IN_TIME, WHOLE = "a person is told in time, in two ways", "write-backs are complete, without gaps"
+SIGNED = "what we sign is taken for ours"
 ORDER, EVENTS = "write-backs are in order", "each event of a provider is on its timeline, once"
 WORSE = "a turn for the worse that cannot be written back is told at the other address"
 STUCK, PERSONAL = "nothing is stuck", "nothing personal or secret in Redis or in a log"
@@ -171,6 +172,7 @@ BROKEN: list[tuple[str, History]] = [
     (WHOLE, replace(GOOD, heard=(heard(2, 2.5),))),
     (WHOLE, replace(GOOD, heard=(*GOOD.heard, replace(heard(2, 3), id="wb_other")))),
     (WHOLE, replace(GOOD, heard=(*GOOD.heard, heard(3, 3)))),
+    (SIGNED, replace(GOOD, badly_signed=1)),
     (ORDER, replace(GOOD, heard=(heard(2, 2.5), heard(1, 3.5)))),
     (EVENTS, replace(GOOD, timeline=GOOD.timeline[:2])),
     (EVENTS, replace(GOOD, timeline=(*GOOD.timeline, {**GOOD.timeline[2], "incident_id": "inc_b"}))),

@@ -7,6 +7,7 @@ clock, which decides about leases, stays the kernel's: it cannot be moved here f
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -22,8 +23,9 @@ JUMPS_S = (-3600, -40, 40, 3600, 86_400)
 JUMPING = ("worker_dispatch_1", "worker_intake", "worker_outgoing", "watchman")
 
 
-@fault("clock: jumps in workers and a watchman", FAMILY, hold_s=15.0, brief_s=5.0)
+@fault("clock: jumps in workers and a watchman", FAMILY, hold_s=20.0, brief_s=8.0)
 def _workers(rig: Rig, dice: Random) -> Iterator[None]:
+    """In place of those whose clocks are right: nobody else is there to do their work."""
     shim = _shim(rig.folder)
     if shim is None:
         rig.left_out.add("jumping clocks of workers: there is no C compiler here")
@@ -33,6 +35,7 @@ def _workers(rig: Rig, dice: Random) -> Iterator[None]:
     file.write_text("0")
     names = {f"jumping_{line}": line for line in JUMPING}
     for name, line in names.items():
+        rig.strike(line, signal.SIGTERM, stay_down=True)
         rig.add(name, line, LD_PRELOAD=str(shim), CHAOS_CLOCK=str(file))
     stop = threading.Event()
     jumping = threading.Thread(target=_jump, args=(file, stop, dice), daemon=True)
@@ -41,6 +44,7 @@ def _workers(rig: Rig, dice: Random) -> Iterator[None]:
     stop.set()
     jumping.join()
     rig.remove(*names)
+    rig.let_up(*JUMPING)
 
 
 def _jump(file: Path, stop: threading.Event, dice: Random) -> None:

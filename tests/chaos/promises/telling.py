@@ -96,6 +96,13 @@ def whole(history: History) -> Iterator[Violation]:
                 yield Violation(f"write-backs: {what} {found}", incident["id"], incident["incident_ref"])
 
 
+@promise("what we sign is taken for ours")
+def signed(history: History) -> Iterator[Violation]:
+    """Also by a machine whose clock is off: the scheme refuses what was signed minutes ago, or ahead."""
+    if history.badly_signed:
+        yield Violation(f"{history.badly_signed} messages were refused for their signature")
+
+
 @promise("write-backs are in order")
 def in_order(history: History) -> Iterator[Violation]:
     """A later one passes only when it is urgent or has waited for a minute."""
