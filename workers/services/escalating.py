@@ -7,10 +7,9 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from shared.clock import utc_now
 from shared.crypto import digest
 from shared.domain import retry
 from shared.domain.outcome import Accepted, Outcome
@@ -45,7 +44,8 @@ def escalation_endpoint(deps: Deps, platform: Platform) -> Endpoint | None:
 def announce(deps: Deps, lease: Lease) -> None:
     """Deliver one bundle: what this address has not taken yet of the notices that are open at this moment."""
     with deps.sessions() as session:
-        row = session.get_one(Outbox, lease.id)
+        # Signed by the database's clock, as write-backs are.
+        row, now = session.execute(select(Outbox, func.now()).where(Outbox.id == lease.id)).one()
         platform = session.get_one(Platform, row.platform_id)
         endpoint = (platform_endpoint if row.kind == "notice" else escalation_endpoint)(deps, platform)
         notices = _unheard(session, platform.id, row.kind)
@@ -59,7 +59,7 @@ def announce(deps: Deps, lease: Lease) -> None:
         return
     outcome: Outcome = Accepted()
     if notices and endpoint is not None and endpoint.url:
-        outcome = deliver(endpoint, str(body["id"]), body, utc_now(), calling.deadline(deps, lease))
+        outcome = deliver(endpoint, str(body["id"]), body, now, calling.deadline(deps, lease))
     deps.record(lambda session: _settle(session, deps, lease, outcome, notices))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from shared.clock import utc_now
 from shared.domain import retry
 from shared.domain.outcome import Accepted, Outcome, Permanent
 from shared.platforms.delivery import Endpoint, deliver
@@ -21,13 +21,14 @@ from workers.services.ledger import Ledger
 def write_back(deps: Deps, lease: Lease) -> None:
     """Deliver one leased write-back."""
     with deps.sessions() as session:
-        row = session.get_one(Outbox, lease.id)
+        # Signed by the database's clock: where this machine's own is off by minutes, the platform would refuse it.
+        row, now = session.execute(select(Outbox, func.now()).where(Outbox.id == lease.id)).one()
         platform = session.get_one(Platform, row.platform_id)
         endpoint = platform_endpoint(deps, platform)
         body = dict(row.body or {})
     if not calling.may_start(deps, lease):
         return
-    outcome = deliver(endpoint, body["id"], body, utc_now(), calling.deadline(deps, lease))
+    outcome = deliver(endpoint, body["id"], body, now, calling.deadline(deps, lease))
     deps.record(lambda session: _settle(session, deps, lease, outcome))
 
 
