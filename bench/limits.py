@@ -17,10 +17,12 @@ from sqlalchemy.engine import make_url
 
 from bench import traffic
 from bench.figures import percentile
+from bench.game import await_port
 from bench.ground import ROOT, Ground
 from bench.load import CONNECTIONS, Gun
+from bench.meter import Meter
 from bench.processes import Group
-from bench.turns import Meter, Turn, await_port
+from bench.turns import Turn
 from deploy.cli.ports import free_port
 
 # The default of redis-benchmark.

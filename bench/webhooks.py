@@ -14,12 +14,13 @@ from collections.abc import Sequence
 
 from bench import comparison, limits
 from bench.contestant import Contestant
+from bench.game import GameFailedError
 from bench.ground import Ground, open_ground
 from bench.load import Gun
 from bench.node_peer import NodePeer
 from bench.ours import Ours
 from bench.python_peers import FLASK_CELERY, FLASK_DRAMATIQ, FLASK_PROCRASTINATE
-from bench.turns import Turn, TurnFailedError, play
+from bench.turns import Turn, play
 
 CONTESTANTS: tuple[Contestant, ...] = (Ours(), FLASK_CELERY, FLASK_DRAMATIQ, FLASK_PROCRASTINATE, NodePeer())
 LIMITS = "limits"
@@ -45,7 +46,7 @@ class Run:
             try:
                 self._turns[player.name].append(play(player, ground, gun, self._seconds))
                 print(f"{player.name}: played", file=sys.stderr, flush=True)
-            except TurnFailedError as error:
+            except GameFailedError as error:
                 self._missing[player.name] = "FAILED: could not play to the end"
                 print(error, file=sys.stderr, flush=True)
         if self._with_limits:
