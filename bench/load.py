@@ -1,6 +1,8 @@
-"""The load generator, the same for all: a closed loop over kept connections, in a process of its own.
+"""The load generator, the same for all: kept connections, in a process of its own.
 
-It sends ready-made bytes over plain sockets, since it shares its two cores with whom it measures.
+A closed loop, or with a moment at which each request is due: then a latency counts from that moment, whether a
+connection was free or not. It sends ready-made bytes over plain sockets, since it shares its two cores with whom it
+measures.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ Whole = Callable[[bytes], int | None]
 CONNECTIONS = 64
 AGAIN_AFTER_S = 0.05
 SILENT_S = 30.0
+NOTHING = -1
 
 
 @dataclass(frozen=True)
 class Fired:
-    """What came of it. `sent` is how many of the requests, in order, were accepted; latencies are seconds."""
+    """What came of it. `sent` is how many of the requests, in order, were accepted; times are seconds."""
 
     sent: int
     began: float
@@ -39,56 +42,82 @@ class Fired:
         return self.sent / (self.ended - self.began)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Line:
     """One connection and the request that is on it."""
 
     socket: socket.socket
-    number: int = -1
+    number: int = NOTHING
     began: float = 0.0
     heard: bytes = b""
 
 
+@dataclass(frozen=True)
+class _Order:
+    """What to fire, and how an answer is told."""
+
+    port: int
+    requests: Sequence[bytes]
+    connections: int
+    seconds: float
+    due: Sequence[float] | None
+    whole: Whole
+    greeting: bytes
+
+
 class _Loop:
-    def __init__(
-        self, port: int, requests: Sequence[bytes], connections: int, seconds: float, whole: Whole, greeting: bytes
-    ) -> None:
-        self._port = port
-        self._whole = whole
-        self._greeting = greeting
-        self._requests = requests
+    def __init__(self, order: _Order) -> None:
+        self._order = order
+        self._requests = order.requests
         self._poll = select.epoll()
         self._lines: dict[int, _Line] = {}
-        self._again: list[tuple[float, int]] = []
+        # When to go again, which request, and when it began.
+        self._again: list[tuple[float, int, float]] = []
         self._next = 0
-        self._seconds = seconds
         self._latencies: list[float] = []
         self._repeats = 0
         self._reconnects = 0
-        self._fresh = [self._connect() for _ in range(connections)]
+        self._idle = [self._connect() for _ in range(order.connections)]
 
     def run(self) -> Fired:
         """Send until the time is over or nothing is left; what is on its way is waited for."""
-        began = time.time()
-        self._until = time.monotonic() + self._seconds
-        for line in self._fresh:
-            self._take_next(line)
-        while self._lines:
-            pause = max(0.0, self._again[0][0] - time.monotonic()) if self._again else SILENT_S
+        began, self._began = time.time(), time.monotonic()
+        while True:
+            self._send_what_is_due()
+            if not self._lines and not self._again:
+                return Fired(self._next, began, time.time(), self._latencies, self._repeats, self._reconnects)
+            pause = self._pause()
             ready = self._poll.poll(pause)
-            if not ready and not self._again:
+            if not ready and pause >= SILENT_S:
                 raise TimeoutError(f"no answer within {SILENT_S:.0f} s")
             for number, _ in ready:
                 self._hear(self._lines[number])
-            while self._again and self._again[0][0] <= time.monotonic():
-                self._send(self._lines[heapq.heappop(self._again)[1]])
-        return Fired(self._next, began, time.time(), self._latencies, self._repeats, self._reconnects)
+
+    def _send_what_is_due(self) -> None:
+        now = time.monotonic()
+        while self._again and self._again[0][0] <= now:
+            _, number, began = heapq.heappop(self._again)
+            self._send(self._connect(), number, began)
+        while self._idle and self._next_due() <= now:
+            self._take_next(self._idle.pop())
+
+    def _next_due(self) -> float:
+        """When the next request may go; at once where there is none, so that the connection is closed."""
+        due = self._order.due
+        return self._began + due[self._next] if due is not None and self._next < len(due) else 0.0
+
+    def _pause(self) -> float:
+        """Until something falls due, if nobody answers before."""
+        moments = [self._again[0][0]] if self._again else []
+        if self._idle:
+            moments.append(self._next_due())
+        return max(0.0, min(moments) - time.monotonic()) if moments else SILENT_S
 
     def _connect(self) -> _Line:
-        made = socket.create_connection(("127.0.0.1", self._port), timeout=SILENT_S)
+        made = socket.create_connection(("127.0.0.1", self._order.port), timeout=SILENT_S)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._greeting:
-            made.sendall(self._greeting)
+        if self._order.greeting:
+            made.sendall(self._order.greeting)
             made.recv(65_536)
         line = _Line(made)
         self._lines[made.fileno()] = line
@@ -101,17 +130,16 @@ class _Loop:
         line.socket.close()
 
     def _take_next(self, line: _Line) -> None:
-        if self._next >= len(self._requests) or time.monotonic() > self._until:
+        now = time.monotonic()
+        if self._next >= len(self._requests) or now > self._began + self._order.seconds:
             self._drop(line)
             return
-        line.number = self._next
+        self._send(line, self._next, self._next_due() or now)
         self._next += 1
-        line.began = time.perf_counter()
-        self._send(line)
 
-    def _send(self, line: _Line) -> None:
-        line.heard = b""
-        line.socket.sendall(self._requests[line.number])
+    def _send(self, line: _Line, number: int, began: float) -> None:
+        line.number, line.began, line.heard = number, began, b""
+        line.socket.sendall(self._requests[number])
 
     def _hear(self, line: _Line) -> None:
         try:
@@ -122,15 +150,17 @@ class _Loop:
             self._reconnect(line)
             return
         line.heard += data
-        status = self._whole(line.heard)
+        status = self._order.whole(line.heard)
         if status is None:
             return
         if 200 <= status < 300:
-            self._latencies.append(time.perf_counter() - line.began)
-            self._take_next(line)
+            self._latencies.append(time.monotonic() - line.began)
+            line.number = NOTHING
+            self._idle.append(line)
         elif status == 503:
             self._repeats += 1
-            heapq.heappush(self._again, (time.monotonic() + AGAIN_AFTER_S, line.socket.fileno()))
+            heapq.heappush(self._again, (time.monotonic() + AGAIN_AFTER_S, line.number, line.began))
+            self._drop(line)
         else:
             raise RuntimeError(f"refused with {status}: {line.heard[:400]!r}")
 
@@ -138,9 +168,11 @@ class _Loop:
         """The other side closed a kept connection: the delivery goes again, as a provider's would."""
         self._reconnects += 1
         self._drop(line)
-        fresh = self._connect()
-        fresh.number, fresh.began = line.number, line.began
-        self._send(fresh)
+        if line.number == NOTHING:
+            self._idle.remove(line)
+            self._idle.append(self._connect())
+        else:
+            self._send(self._connect(), line.number, line.began)
 
 
 def http_status(heard: bytes) -> int | None:
@@ -154,10 +186,8 @@ def http_status(heard: bytes) -> int | None:
     return status if len(body) >= length else None
 
 
-def _fire(
-    port: int, requests: Sequence[bytes], connections: int, seconds: float, whole: Whole, greeting: bytes
-) -> Fired:
-    return _Loop(port, requests, connections, seconds, whole, greeting).run()
+def _fire(order: _Order) -> Fired:
+    return _Loop(order).run()
 
 
 class Gun:
@@ -175,14 +205,16 @@ class Gun:
         *,
         seconds: float,
         connections: int = CONNECTIONS,
+        due: Sequence[float] | None = None,
         whole: Whole = http_status,
         greeting: bytes = b"",
     ) -> Fired:
-        """Send requests in order for so many seconds; `greeting` goes first on each connection.
+        """Send requests in order, for so many seconds at most; `greeting` goes first on each connection.
 
+        `due`: when each request goes, in seconds from the beginning; else each connection sends as soon as it can.
         Raises what a refusal or a silence raises.
         """
-        return self._pool.submit(_fire, port, requests, connections, seconds, whole, greeting).result()
+        return self._pool.submit(_fire, _Order(port, requests, connections, seconds, due, whole, greeting)).result()
 
     def close(self) -> None:
         """End the process."""
