@@ -74,7 +74,8 @@ def _authenticate(here: Door, *, reads: bool) -> Principal:
     if scheme.lower() != "bearer" or not text or len(text) > MAX_KEY_CHARS:
         raise failed(_unauthenticated())
     hashed = hash_api_key(text)
-    return here.keys.get(hashed) or _look_up(here, text, hashed, reads=reads)
+    known = None if here.keys.fades(hashed) else here.keys.get(hashed)
+    return known or _look_up(here, text, hashed, reads=reads)
 
 
 def _look_up(here: Door, text: str, hashed: str, *, reads: bool) -> Principal:

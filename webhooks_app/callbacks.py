@@ -30,7 +30,11 @@ MAX_ID_CHARS = 400
 def receive(provider_name: str, account_id: str | None = None) -> Response:
     """Take one delivery. A replay gets the same answer and changes nothing; who is authentic is never told to slow."""
     here = doors.door()
-    hooked = known(here, provider_name, account_id) or _look_up(here, provider_name, account_id)
+    if provider_name not in registry.names():
+        raise _unknown()
+    hooked = here.hooks.get(hook_key(provider_name, account_id)) or look_up(here, provider_name, account_id)
+    if hooked is None:
+        raise auth.failed(_unknown())
     raw = raw_body(here.settings.max_body_bytes)
     try:
         rows = authentic(here, hooked, list(request.headers.items()), raw)
@@ -49,9 +53,19 @@ def taken(here: Door, provider_name: str, rows: Sequence[Delivery]) -> Response:
     return Response(b'{"accepted":%d}\n' % len(rows), content_type="application/json")
 
 
-def known(here: Door, provider_name: str, account_id: str | None) -> Hooked | None:
-    """The account of a hook, when it was looked up within the last seconds."""
-    return here.hooks.get(_key(provider_name, account_id))
+def hook_key(provider_name: str, account_id: str | None) -> str:
+    """By what the account of a hook is remembered for a few seconds."""
+    return f"{provider_name}/{account_id or ''}"
+
+
+def look_up(here: Door, provider_name: str, account_id: str | None) -> Hooked | None:
+    """The account of a hook, from the database, to be remembered; None when there is none. Raises DatabaseAway."""
+    row = here.database.run(lambda session: hooks.hook_account(each_alone(session), provider_name, account_id))
+    if row is None:
+        return None
+    found = Hooked(account_value(row, here.box), row.platform_id)
+    here.hooks.put(hook_key(provider_name, account_id), found)
+    return found
 
 
 def authentic(here: Door, hooked: Hooked, headers: Sequence[tuple[str, str]], raw: bytes) -> list[Delivery]:
@@ -109,21 +123,6 @@ def _fault(here: Door, rows: Sequence[Delivery], hold_s: float) -> Exception | N
     except Exception as fault:  # noqa: BLE001 - whatever it is, those whom it concerns are told
         return fault
     return None
-
-
-def _look_up(here: Door, provider_name: str, account_id: str | None) -> Hooked:
-    if provider_name not in registry.names():
-        raise _unknown()
-    row = here.database.run(lambda session: hooks.hook_account(each_alone(session), provider_name, account_id))
-    if row is None:
-        raise auth.failed(_unknown())
-    found = Hooked(account_value(row, here.box), row.platform_id)
-    here.hooks.put(_key(provider_name, account_id), found)
-    return found
-
-
-def _key(provider_name: str, account_id: str | None) -> str:
-    return f"{provider_name}/{account_id or ''}"
 
 
 def _storable(text: str | None) -> bool:

@@ -36,6 +36,7 @@ class Memory(Generic[V]):
         """Entries are forgotten after `seconds`."""
         self._seconds = seconds
         self._entries: dict[str, tuple[float, V]] = {}
+        self._fading: set[str] = set()
 
     def get(self, key: str) -> V | None:
         """The value, None when it is unknown or too old."""
@@ -45,8 +46,17 @@ class Memory(Generic[V]):
     def put(self, key: str, value: V) -> None:
         """Remember; a full memory starts anew, which costs look-ups only."""
         if len(self._entries) >= MEMORY_ENTRIES:
-            self._entries = {}
+            self._entries, self._fading = {}, set()
         self._entries[key] = (time.monotonic() + self._seconds, value)
+        self._fading.discard(key)
+
+    def fades(self, key: str) -> bool:
+        """True for one asker in the last third of an entry's time: he looks it up before all of them have to."""
+        entry = self._entries.get(key)
+        if entry is None or key in self._fading or time.monotonic() < entry[0] - self._seconds / 3:
+            return False
+        self._fading.add(key)
+        return True
 
 
 @dataclass

@@ -46,7 +46,7 @@ class Gate:
         self._body_s = body_s
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="door")
         self._files = asyncio.Semaphore(FILES_AT_ONCE)
-        self._hooks = HooksAtGate(app.extensions["tocsin"])
+        self._hooks = HooksAtGate(app.extensions["tocsin"], self._threads)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """One request."""

@@ -10,6 +10,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 from shared.store.reception import Delivery
@@ -33,9 +34,10 @@ Answered = tuple[int, list[tuple[str, str]], bytes]
 class HooksAtGate:
     """The hooks of one door, on the event loop of its gate."""
 
-    def __init__(self, here: Door) -> None:
-        """Nothing is begun before the first delivery."""
+    def __init__(self, here: Door, threads: Executor) -> None:
+        """`threads` look up accounts before they are forgotten. Nothing is begun before the first delivery."""
         self._here = here
+        self._threads = threads
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gathering = Gathering(functools.partial(callbacks.store_together, here), tell=self._tell)
 
@@ -45,9 +47,12 @@ class HooksAtGate:
             return None
         began = time.monotonic()
         provider, slash, account = scope.path[len(PREFIX) :].partition("/")
-        hooked = callbacks.known(self._here, provider, account or None)
+        key = callbacks.hook_key(provider, account or None)
+        hooked = self._here.hooks.get(key)
         if hooked is None or (slash and not account):
             return None
+        if self._here.hooks.fades(key):
+            self._threads.submit(callbacks.look_up, self._here, provider, account or None)
         try:
             rows = callbacks.authentic(self._here, hooked, scope.headers.items(), body)
             if rows:

@@ -115,7 +115,6 @@ _DELIVER = text("""
         WITH ORDINALITY AS e(platform_id, account_id, event_id, digest, stream, subject, body, place)
     ORDER BY e.place
     ON CONFLICT DO NOTHING
-    RETURNING id
 """)
 
 # Skips a row that another delivery updates at this moment: a sign of life is not worth a wait.
@@ -286,8 +285,8 @@ def act(session: Session, source: str, coming: Coming) -> None:
     session.execute(_ACT, vars(coming) | {"source": source})
 
 
-def deliver(session: Session, priority: int, events: Sequence[Delivery]) -> int:
-    """Insert what is new among these events, of one delivery or of many, in their order; how many were."""
+def deliver(session: Session, priority: int, events: Sequence[Delivery]) -> None:
+    """Insert what is new among these events, of one delivery or of many, in their order."""
     columns = {
         "priority": priority,
         "platform_ids": [event.platform_id for event in events],
@@ -298,7 +297,7 @@ def deliver(session: Session, priority: int, events: Sequence[Delivery]) -> int:
         "subjects": [event.subject for event in events],
         "bodies": [event.body for event in events],
     }
-    return len(session.execute(_DELIVER, columns).all())
+    session.execute(_DELIVER, columns)
 
 
 def webhook_seen(session: Session, account_id: str) -> None:

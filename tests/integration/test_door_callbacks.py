@@ -16,7 +16,7 @@ from deploy.embedded import Embedded
 from shared.domain.lanes import Lane
 from shared.store import migrate, platforms
 from tests.conftest import fresh_database
-from tests.integration.door_stage import Reply, Stage, close_stage, open_stage
+from tests.integration.door_stage import HOME, Reply, Stage, close_stage, open_stage
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,25 @@ def test_webhook_is_taken_while_its_platform_is_being_changed(stage: Stage) -> N
     with Session(stage.engine) as session:
         platforms.locked(session, stage.platform_id)
         assert signed(stage, account, event(1)).status_code == 200
+
+
+def test_nothing_is_acknowledged_when_the_commit_itself_fails(stage: Stage) -> None:
+    """A statement may be done and its commit not: of a delivery as of an alarm."""
+    account = stage.account("noonlight")
+    stage.change("""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                    BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$""")
+    stage.change("""CREATE CONSTRAINT TRIGGER late AFTER INSERT ON inbox DEFERRABLE INITIALLY DEFERRED
+                    FOR EACH ROW EXECUTE FUNCTION refuse()""")
+    try:
+        delivered = signed(stage, account, event(1))
+        raised = stage.post("/v1/alarms", {"incident_ref": "late", "kind": "burglary", **HOME})
+    finally:
+        stage.change("DROP TRIGGER late ON inbox")
+        stage.change("DROP FUNCTION refuse()")
+
+    assert (delivered.status_code, raised.status_code) == (503, 503)
+    assert stage.inbox() == []
+    assert stage.rows("SELECT 1 FROM incident WHERE platform_id = :p", p=stage.platform_id) == []
 
 
 def test_webhook_needs_one_statement(stage: Stage) -> None:

@@ -23,7 +23,7 @@ import requests
 from deploy.embedded import Embedded
 from shared.store import migrate
 from tests.conftest import fresh_database
-from tests.integration.door_stage import Stage, close_stage, granian, open_stage
+from tests.integration.door_stage import HOME, Stage, close_stage, granian, open_stage
 
 SENDERS = 16
 
@@ -189,6 +189,44 @@ def test_nothing_acknowledged_is_lost_when_postgres_is_killed(
         assert own[: len(taken[number])] == taken[number]
 
 
+def test_no_alarm_acknowledged_is_lost_when_postgres_is_killed(
+    stage: Stage, address: str, own_embedded: Embedded
+) -> None:
+    """Each 202 names an incident that is there, with its row in the inbox; each refused one can be sent again."""
+    taken: dict[str, str] = {}
+    statuses: Counter[int] = Counter()
+    stop = threading.Event()
+
+    def story(number: int) -> None:
+        session, at = requests.Session(), 0
+        while not stop.is_set():
+            alarm = {"incident_ref": f"killed-{number}-{at}", "kind": "burglary", **HOME}
+            answer = session.post(f"{address}/v1/alarms", json=alarm, headers=stage.headers(), timeout=20)
+            statuses[answer.status_code] += 1
+            if answer.status_code == 202:
+                taken[alarm["incident_ref"]] = answer.json()["incident_id"]
+                at += 1
+
+    with ThreadPoolExecutor(SENDERS) as pool:
+        senders = [pool.submit(story, number) for number in range(SENDERS)]
+        _until(lambda: len(taken) > 100)
+        own_embedded.postgres.kill()
+        before = len(taken)
+        own_embedded.postgres.start()
+        _until(lambda: len(taken) > before + 100)
+        stop.set()
+        for sender in senders:
+            sender.result()
+    stage.engine.dispose()
+    rows = stage.rows("""SELECT i.incident_ref, i.id, count(b.id) AS kept FROM incident i
+                         LEFT JOIN inbox b ON b.incident_id = i.id AND b.source = 'alarm'
+                         WHERE i.incident_ref LIKE 'killed-%' GROUP BY i.id""")
+    assert set(statuses) <= {202, 503}
+    assert {row.kept for row in rows} == {1}
+    assert len({row.incident_ref for row in rows}) == len(rows)
+    assert taken.items() <= {row.incident_ref: row.id for row in rows}.items()
+
+
 def test_everybody_is_told_in_time_when_postgres_is_frozen(stage: Stage, address: str, own_embedded: Embedded) -> None:
     """Those whose commit hangs and those behind it; no thread is kept from others, and all is taken afterwards."""
     account = stage.account("noonlight")
@@ -289,6 +327,22 @@ def test_odd_header_bytes_are_no_accident(stage: Stage, address: str, header: by
         answer = connection.recv(65_536)
 
     assert answer.split()[1] in (b"400", b"401")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_signatures_are_none(stage: Stage, address: str, order: int) -> None:
+    """Also when one of them is right: who reads the first and who reads the last would differ."""
+    account = stage.account("noonlight")
+    assert Sender(address, account).send(b"[]").status_code == 200
+    signature = base64.b64encode(hmac.digest(b"hook-secret", b"[]", hashlib.sha256)).decode()
+    lines = [f"X-Noonlight-Signature: {signature}", "X-Noonlight-Signature: AAAA"][::order]
+    head = f"POST /webhooks/noonlight/{account} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n"
+    parts = urlsplit(address)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        connection.sendall(head.encode() + "\r\n".join(lines).encode() + b"\r\n\r\n[]")
+        answer = connection.recv(65_536)
+
+    assert answer.split()[1] == b"401"
 
 
 def _figures(address: str) -> dict[str, float]:
