@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     outgoing_threads: int = Field(default=8, ge=2)
     watchman_threads: int = Field(default=8, ge=4)
     watchman_patience_s: float = Field(default=3.0, gt=0)
-    intake_batch: int = Field(default=100, ge=1)
+    intake_batch: int = Field(default=200, ge=1)
     database_pool: int = Field(default=10, ge=2)
 
     told_after_s: float = Field(default=30.0, gt=0)

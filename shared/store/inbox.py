@@ -42,6 +42,11 @@ _FINISH = text("""
 """)
 
 
+_ALONE_AND_NOT_SYNCHRONOUS = text(
+    "SELECT set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(hashtext('lease:intake'))"
+)
+
+
 @dataclass(frozen=True)
 class Taken:
     """A leased inbox row, and what it speaks of: an incident of ours, or a provider's alarm id (`subject`)."""
@@ -55,8 +60,12 @@ class Taken:
 
 
 def lease_batch(session: Session, size: int) -> list[Taken]:
-    """Lease up to `size` due rows (and what must be worked before them). Leasing is one at a time."""
-    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('lease:intake'))"))
+    """Lease up to `size` due rows (and what must be worked before them). Leasing is one at a time.
+
+    The commit of the lease need not reach the disk: a Postgres that crashes and forgets it hands the rows out again,
+    and they are worked once all the same, since the work is a transaction that finds each row pending or not.
+    """
+    session.execute(_ALONE_AND_NOT_SYNCHRONOUS)
     rows = session.execute(_LEASE, {"size": size, "lease_s": LEASE_S}).all()
     return sorted((Taken(*row) for row in rows), key=lambda taken: taken.id)
 
