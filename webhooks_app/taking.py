@@ -161,7 +161,10 @@ class Taker:
         _refuse_misdirected(now, alarm.body)
         repeat = _repeat(now, alarm)
         if repeat is Repeat.SAME:
-            return _same(now, alarm)
+            same = _same(now, alarm)
+            if alarm.event_key is not None and alarm.event_key not in now.seen:
+                reception.remember(session, alarm.asked, alarm.event_key, same.incident_id)
+            return same
         if repeat is Repeat.FOLD and now.newest is not None:
             folded = _details(alarm.body) | {"origin": alarm.who.origin, "folded": True}
             coming = self._coming(alarm, now.newest.incident_id, now.newest.account_id, folded)

@@ -99,6 +99,12 @@ _FOLD = text("""
     RETURNING id
 """)
 
+_REMEMBER = text("""
+    INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
+    VALUES (:platform_id, :incident_ref, :key, :incident_id, clock_timestamp())
+    ON CONFLICT DO NOTHING
+""")
+
 _ACT = text("""
     INSERT INTO inbox (source, platform_id, account_id, incident_id, api_key_id, event_id, digest, stream, priority,
         body)
@@ -278,6 +284,12 @@ def open_incidents(session: Session, opened: Sequence[tuple[Coming, Opening]], *
 def fold(session: Session, coming: Coming, leading: str) -> bool:
     """Insert an event for a living incident; False when another request brought the same (key `leading`)."""
     return session.execute(_FOLD, vars(coming) | {"leading": leading}).first() is not None
+
+
+def remember(session: Session, asked: Asked, key: str, incident_id: str) -> None:
+    """Keep the key of a repeat that named itself anew, so that it is known when it comes again later."""
+    values = {"platform_id": asked.platform_id, "incident_ref": asked.incident_ref}
+    session.execute(_REMEMBER, values | {"key": key, "incident_id": incident_id})
 
 
 def act(session: Session, source: str, coming: Coming) -> None:

@@ -65,6 +65,19 @@ def test_alarm_gets_the_same_answer_when_it_is_repeated(stage: Stage) -> None:
     assert len(stage.inbox()) == 1
 
 
+def test_alarm_is_the_same_when_the_event_of_a_repeat_comes_again_after_the_end(stage: Stage) -> None:
+    """Found by chaos: the event was known by its content only, and a late retry of it sent somebody a second time."""
+    first = stage.post("/v1/alarms", burglary(event_id="e-1")).json
+    stage.post("/v1/alarms", burglary(event_id="e-2"))
+    stage.change("UPDATE incident SET status = 'closed' WHERE id = :id", id=first["incident_id"])
+    stage.change(
+        "UPDATE repeat_key SET seen_at = seen_at - interval '1 day' WHERE platform_id = :own", own=stage.platform_id
+    )
+    late = stage.post("/v1/alarms", burglary(event_id="e-2")).json
+
+    assert (late["repeat"], late["incident_id"]) == ("same", first["incident_id"])
+
+
 def test_alarm_is_folded_when_its_incident_lives(stage: Stage) -> None:
     """News of the same incident becomes an event, once."""
     first = stage.post("/v1/alarms", burglary()).json
