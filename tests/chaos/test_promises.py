@@ -135,6 +135,7 @@ def growing(rss: int, files: int) -> tuple[Sample, ...]:
 SECOND = LEG | {"id": 2, "provider_alarm_id": "y"}
 BOTH = (ProviderAlarm("noonlight", "x", "r", None, live=False), ProviderAlarm("noonlight", "y", "r", None, live=True))
 FAILED = step("failed", "failed", 2.0)
+DOUBT, AGAIN = step("unconfirmed", "unconfirmed", 1.5), step("unconfirmed", "unconfirmed", 200.0)
 RESENT = step("resent", "requesting", 2.0)
 LOST_ANSWER = row(incident_id="inc_a", kind="create", outcome="unknown", http_status=None)
 LATE = replace(GOOD, heard=(heard(1, 50.0), heard(2, 51.0)))
@@ -168,6 +169,7 @@ BROKEN: list[tuple[str, History]] = [
     (IN_TIME, unserved("failed", FAILED, told=told("failed", 3, "platform"))),
     (IN_TIME, unserved("failed", FAILED, told=told("failed", 30))),
     (IN_TIME, unserved("requesting", told=told("not_accepted", 60))),
+    (IN_TIME, unserved("failed", DOUBT, FAILED, told=told("unconfirmed", 1.8))),
     (WORSE, replace(LATE, outbox=tuple({**one, "worse": True} for one in GOOD.outbox))),
     (WHOLE, replace(GOOD, heard=(heard(2, 2.5),))),
     (WHOLE, replace(GOOD, heard=(*GOOD.heard, replace(heard(2, 3), id="wb_other")))),
@@ -202,6 +204,7 @@ def test_audit_finds_a_broken_promise(promise: str, history: History) -> None:
         replace(GOOD, alarms=BOTH, attempts=(LOST_ANSWER,), timeline=(*GOOD.timeline, RESENT)),
         replace(GOOD, samples=growing(5_000_000, 5)),
         cancelling("requested", told=told("cancel_unconfirmed", 20)),
+        unserved("unconfirmed", DOUBT, RESENT, AGAIN, told=told("unconfirmed", 2)),
     ],
 )
 def test_audit_is_content_when_a_person_knows(history: History) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tests.chaos.history import Emitted, Heard, History, Row
-from tests.chaos.promises.alarms import WAITING
+from tests.chaos.promises.alarms import GRAIN_S, WAITING
 from tests.chaos.promises.promise import BOTH_WAYS, Violation, promise
 
 BAD = ("unconfirmed", "failed")
@@ -20,39 +21,63 @@ def told_in_time(history: History) -> Iterator[Violation]:
     for incident in history.incidents:
         if not incident["services"] or _silenced(history, incident):
             continue
-        for due, cleared, what in _dues(history, incident):
+        for due in _dues(history, incident):
             for way in BOTH_WAYS:
-                yield from _late(history, incident, way, due, cleared, what)
+                yield from _late(history, incident, way, due)
 
 
-def _dues(history: History, incident: Row) -> Iterator[tuple[float, float, str]]:
-    """What a person must be told of: from when on, until when, and what it is."""
+@dataclass(frozen=True)
+class Due:
+    """What a person must be told by a moment. It counts from `since` on (an open notice is not opened anew), and only
+    while it is not cleared. All in epoch seconds.
+    """
+
+    what: str
+    at: float
+    since: float
+    cleared_at: float
+
+
+def _dues(history: History, incident: Row) -> Iterator[Due]:
     steps = history.steps.get(incident["id"], [])
     received = incident["received_at"].timestamp()
     accepted = next((step for step in steps if step["status"] not in WAITING), None)
     until = history.now if accepted is None else accepted["recorded_at"].timestamp()
-    yield received + history.patience.told_after_s, until, "not accepted"
+    yield Due("not accepted", received + history.patience.told_after_s, received, until)
+    since = received
     for index, step in enumerate(steps):
+        at = step["recorded_at"].timestamp()
+        if step["status"] not in WAITING:
+            since = at
         if step["event"] in BAD:
             after = (one for one in steps[index:] if one["status"] not in BAD)
             cleared = next((one["recorded_at"].timestamp() for one in after), history.now)
-            yield step["recorded_at"].timestamp(), cleared, step["event"]
+            yield Due(step["event"], at, since, cleared)
 
 
-def _late(history: History, incident: Row, way: str, due: float, cleared: float, what: str) -> Iterator[Violation]:
-    since = incident["received_at"].timestamp() if what == "not accepted" else due - 1.0
-    heard = [told.at for told in history.told_of.get(incident["id"], []) if told.way == way and told.at >= since]
+def _late(history: History, incident: Row, way: str, due: Due) -> Iterator[Violation]:
+    heard = [
+        told.at
+        for told in history.told_of.get(incident["id"], [])
+        if told.way == way and told.at >= _counts_from(due, told.kind)
+    ]
     if way == "platform":
         heard += [
-            one.at for one in history.heard_of.get(incident["id"], []) if one.body["status"] in BAD and one.at >= since
+            one.at
+            for one in history.heard_of.get(incident["id"], [])
+            if one.body["status"] in BAD and one.at >= _counts_from(due, one.body["status"])
         ]
     known = min(heard, default=history.now)
-    waited = min(known, cleared) - due
-    waited -= history.silence_s(way, due, due + max(waited, 0.0))
+    waited = min(known, due.cleared_at) - due.at
+    waited -= history.silence_s(way, due.at, due.at + max(waited, 0.0))
     if waited > history.patience.slack_s:
-        yield Violation(
-            f"{what}: the {way} address was told {waited:.1f} s late", incident["id"], incident["incident_ref"]
-        )
+        words = f"{due.what}: the {way} address was told {waited:.1f} s late"
+        yield Violation(words, incident["id"], incident["incident_ref"])
+
+
+def _counts_from(due: Due, kind: str) -> float:
+    """From when on a telling of this kind counts: a failure is news also to who knows of a doubt."""
+    return due.at - GRAIN_S if due.what == "failed" and kind != "failed" else due.since
 
 
 @promise("a turn for the worse that cannot be written back is told at the other address")
