@@ -33,10 +33,14 @@ PEERS := $(VENV)/peers/.installed
 
 peers: setup $(PEERS) ## install what the bench compares with, apart from everything else
 
-bench: peers ## measure: webhooks beside the peers, the dwell of an idle system, comparisons of many sites
+bench: peers ## measure: webhooks beside peers and limits, a storm, the dwell, history, machines, memory
 	$(BIN)/python -m bench.webhooks
+	$(BIN)/python -m bench.storm
 	$(BIN)/python -m bench.dwell
-	$(BIN)/python -m bench.reconciling
+	$(BIN)/python -m bench.history
+	$(BIN)/python -m bench.machines
+	$(BIN)/python -m bench.memory
+	$(BIN)/python -m bench.reconciling 10000
 
 chaos: setup ## break everything at random, then audit what became of each alarm (HOURS=1 SEED=7)
 	$(BIN)/python -m tests.chaos $(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED))

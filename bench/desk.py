@@ -1,14 +1,23 @@
-"""The whole stack of `tocsin up` for one measurement, gone afterwards."""
+"""The whole stack of `tocsin up` for one measurement, gone afterwards; and the alarms that are posted to a door."""
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from deploy.cli.stack import Stack
+
+PERSON = {"name": "Jane Example", "phone": "+12025550142", "pin": "4711"}
+HOME = {
+    "provider": "noonlight",
+    "person": PERSON,
+    "location": {"address": {"line1": "123 Some Street", "city": "St. Louis", "state": "MO", "zip": "63101"}},
+}
 
 
 @contextmanager
@@ -22,3 +31,17 @@ def open_desk() -> Iterator[Stack]:
             yield stack
         finally:
             stack.erase()
+
+
+def door_port(stack: Stack) -> int:
+    """Where its door listens."""
+    return int(stack.described["web"].rpartition(":")[2])
+
+
+def post(api_key: str, body: dict[str, Any]) -> bytes:
+    """An alarm as the bytes of its request."""
+    content = json.dumps(body).encode()
+    return (
+        b"POST /v1/alarms HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b" % (api_key.encode(), len(content), content)
+    )

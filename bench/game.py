@@ -36,10 +36,10 @@ class Game:
         self.place = Place(ground, ground.fresh_database(contestant.name), free_port())
         contestant.make_ready(self.place, alarms)
         ground.settle()
+        self._watch = psycopg.connect(self.place.database_url, autocommit=True)
         self.door: Group | None = None
         self.workers: Group | None = None
         self._heard: set[traffic.Event] = set()
-        self._watch = psycopg.connect(self.place.database_url, autocommit=True)
 
     @property
     def distinct(self) -> int:
@@ -50,6 +50,12 @@ class Game:
         """Start what accepts, and wait until it listens."""
         self.door = self._contestant.door(self.place)
         await_port(self.place.port, self.door)
+
+    def close_door(self) -> None:
+        """Nothing is accepted any more."""
+        if self.door is not None:
+            self.door.stop()
+            self.door = None
 
     def start_workers(self) -> None:
         """Start what applies."""

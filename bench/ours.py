@@ -11,6 +11,7 @@ from honcho.environ import parse_procfile
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from bench.contestant import Place
 from bench.ground import ROOT
@@ -30,14 +31,14 @@ _INCIDENTS = text("""
         occurred_at, received_at)
     SELECT 'inc_' || n, :platform, 'ref-' || n, :account, 'burglary', '{police}', :details, 'requested',
         jsonb_build_object('requested', now()), now(), now()
-    FROM generate_series(:first, :last) AS n
+    FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n
 """)
 _LEGS = text("""
     WITH leg AS (
         INSERT INTO dispatch (incident_id, account_id, outcome, provider_alarm_id, status, services, sending_at,
             answered_at)
         SELECT 'inc_' || n, :account, 'accepted', :stem || lpad(n::text, 8, '0'), 'requested', '{police}', now(), now()
-        FROM generate_series(:first, :last) AS n
+        FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n
         RETURNING id, incident_id
     )
     INSERT INTO incident_leg (incident_id, leg_id, outcome) SELECT incident_id, id, 'accepted' FROM leg
@@ -59,8 +60,10 @@ class Ours:
         FROM incident i JOIN dispatch d ON d.incident_id = i.id
     """
 
-    def __init__(self) -> None:
-        """A key for the fields at rest, the same for all processes."""
+    def __init__(self, **settings: str) -> None:
+        """`settings` go before those of the bench."""
+        self._settings = settings
+        # For the fields at rest, the same for all processes.
         self._key = new_encryption_key()
 
     def missing(self) -> str | None:
@@ -69,19 +72,20 @@ class Ours:
 
     def make_ready(self, place: Place, alarms: int) -> None:
         """Migrate, and make the incidents with a leg each."""
-        url = _for_sqlalchemy(place.database_url)
-        migrate.upgrade(url)
-        engine = create_engine(url)
-        with Session(engine) as session, session.begin():
+        migrate.upgrade(_for_sqlalchemy(place.database_url))
+        with self.session(place) as session, session.begin():
             ensure_defaults(session, Settings(**self._values(place)).default_accounts(), Box((self._key,)))
-        with Session(engine) as session, session.begin():
+        with self.session(place) as session, session.begin():
             platform = session.get_one(Platform, DEFAULT_PLATFORM)
             # Never called: only the rows are made.
             platform.writeback_url = "http://127.0.0.1:9/"
             self.add_alarms(session, 0, alarms)
-        engine.dispose()
         with psycopg.connect(place.database_url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
+
+    def session(self, place: Place) -> Session:
+        """A session on the contestant's database, whose connection ends with it."""
+        return Session(create_engine(_for_sqlalchemy(place.database_url), poolclass=NullPool))
 
     def add_alarms(self, session: Session, first: int, count: int) -> None:
         """Incidents of alarms `first` and on, each accepted by the provider."""
@@ -93,22 +97,24 @@ class Ours:
 
     def door(self, place: Place) -> Group:
         """The process `web`."""
-        return self._launch(place, "web")
+        return self.launch(place, "web")
 
     def workers(self, place: Place) -> Group:
         """The processes of the lane."""
-        return self._launch(place, "worker_intake")
+        return self.launch(place, "worker_intake")
 
-    def _launch(self, place: Place, stem: str) -> Group:
+    def launch(self, place: Place, *stems: str, machine: str = "%h") -> Group:
+        """Start each process of the Procfile whose name begins so, as a worker of `machine`."""
         own = {f"TOCSIN_{name.upper()}": value for name, value in self._values(place).items()}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GRANIAN_")}
         path = f"{os.path.dirname(sys.executable)}{os.pathsep}{kept.get('PATH', os.defpath)}"
         environment = kept | own | {"PATH": path, "PYTHONPATH": str(ROOT), "PORT": str(place.port)}
+        environment["BEAT_SCHEDULE"] = str(place.ground.folder / "beat")
         group = Group(place.ground.folder, environment, place.ground.folder)
         lines: dict[str, str] = parse_procfile((ROOT / "Procfile").read_text()).processes
         for name, line in lines.items():
-            if name.startswith(stem):
-                group.launch(f"ours-{name}", ["/bin/sh", "-c", f"exec {line}"])
+            if name.startswith(stems):
+                group.launch(f"ours-{name}", ["/bin/sh", "-c", f"exec {line.replace('@%h', f'@{machine}')}"])
         return group
 
     def _values(self, place: Place) -> dict[str, Any]:
@@ -121,6 +127,7 @@ class Ours:
             "noonlight_webhook_secrets": SECRET,
             "log_level": "WARNING",
             "probe_every_s": "0",
+            **self._settings,
         }
 
 

@@ -74,9 +74,13 @@ class Group:
         """CPU seconds so far, of those that ended and were waited for too."""
         return sum(cpu_of(pid) for pid in self.pids())
 
-    def resident(self) -> int:
-        """Bytes of memory, all processes together."""
-        return sum(resident(pid) for pid in self.pids())
+    def resident(self) -> dict[str, int]:
+        """Bytes of memory by the name of the head, its children included."""
+        found = dict.fromkeys(self._heads, 0)
+        names = {str(head.pid): name for name, head in self._heads.items()}
+        for pid in self.pids():
+            found[names[_field(pid, 3)]] += resident(pid)
+        return found
 
     def check(self) -> None:
         """Raise RuntimeError when a head has ended by itself."""

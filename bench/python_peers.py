@@ -32,7 +32,7 @@ def make_tables(database_url: str, alarms: int) -> None:
         connection.execute((PEERS / "schema.sql").read_bytes())
         connection.execute(
             "INSERT INTO incident (id, alarm_id)"
-            " SELECT n, %s || lpad(n::text, 8, '0') FROM generate_series(0, %s) AS n",
+            " SELECT n, %s || lpad(n::text, 8, '0') FROM generate_series(0, %s::bigint) AS n",
             [alarm_id(0)[:-8], alarms - 1],
         )
         connection.execute("VACUUM ANALYZE")

@@ -10,16 +10,15 @@ import contextlib
 import json
 import multiprocessing
 import sys
-import tempfile
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
 from sqlalchemy import text
 
+from bench.desk import open_desk
 from deploy.cli.stack import Stack
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -94,15 +93,11 @@ def main() -> None:
         ours, theirs = multiprocessing.Pipe()
         listing = multiprocessing.Process(target=serve, args=(size, theirs), daemon=True)
         listing.start()
-        with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder:
-            Path(folder).chmod(0o711)
-            stack = Stack(Path(folder) / "data", lambda line: print(line, file=sys.stderr))
-            try:
-                stack.start()
+        try:
+            with open_desk() as stack:
                 measure(stack, size, f"http://127.0.0.1:{ours.recv()}")
-            finally:
-                stack.erase()
-                listing.terminate()
+        finally:
+            listing.terminate()
 
 
 def measure(stack: Stack, size: int, listing: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import requests
 from sqlalchemy import text
 
-from bench.desk import open_desk
+from bench.desk import PERSON, door_port, open_desk, post
 from bench.figures import Goal, percentile
 from bench.load import Fired, Gun
 from bench.tables import number, table
@@ -31,7 +31,6 @@ SITES = text("""
         jsonb_build_object('line1', i || ' Some Street', 'city', 'St. Louis', 'state', 'MO', 'zip', '63101')
     FROM generate_series(1, :sites) AS i
 """)
-PERSON = {"name": "Jane Example", "phone": "+12025550142", "pin": "4711"}
 SETTLED_WITHIN_S = 300.0
 DISPATCHED = ("panic", "fire")
 
@@ -92,22 +91,11 @@ def storm(stack: Stack, gun: Gun, size: Size) -> tuple[Fired, Aftermath]:
         session.execute(SITES, {"sites": len(alarms)})
     with stack.session() as session:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"}).execute(text("VACUUM ANALYZE site"))
-    posts = [post(stack, body) for _, body in alarms]
-    port = int(stack.described["web"].rpartition(":")[2])
+    posts = [post(stack.described["api_key"], body) for _, body in alarms]
     due = [at for at, _ in alarms]
-    fired = gun.fire(port, posts, seconds=SETTLED_WITHIN_S, due=due)
+    fired = gun.fire(door_port(stack), posts, seconds=SETTLED_WITHIN_S, due=due)
     moments = {body["incident_ref"]: fired.began + at for at, body in alarms}
     return fired, _aftermath(stack, moments, fired.began + size.seconds)
-
-
-def post(stack: Stack, body: dict[str, Any]) -> bytes:
-    """An alarm as bytes."""
-    content = json.dumps(body).encode()
-    return (
-        b"POST /v1/alarms HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b"
-        % (stack.described["api_key"].encode(), len(content), content)
-    )
 
 
 def _aftermath(stack: Stack, moments: dict[str, float], last: float) -> Aftermath:
