@@ -140,7 +140,12 @@ def _honoured(history: History, incident: Row, wish: Operation) -> Iterator[Viol
         known = {kind for kind, by in told if by == way}
         if outcome == "refused" and "cancel_refused" not in known:
             yield _about(incident, f"the provider refused the cancel, and nobody was told at the {way} address")
-        if outcome == "requested" and not known & {"cancel_unconfirmed", "cancel_impossible"}:
+        # A person who drops it meanwhile has ended all attempts, the look for what was to be cancelled among them.
+        if (
+            outcome == "requested"
+            and incident["status"] != "dropped"
+            and not known & {"cancel_unconfirmed", "cancel_impossible"}
+        ):
             yield _about(incident, f"the cancel is not confirmed, and nobody was told at the {way} address")
     for leg in history.legs:
         if leg["incident_id"] != incident["id"]:
