@@ -22,6 +22,10 @@ from webhooks_app.errors import BAD_REQUEST, CANNOT, CONFLICT, INVALID, NOT_FOUN
 from webhooks_app.intake import raw_body
 from webhooks_app.queries import ImportQuery, Page, cursor_of, number_cursor, query
 
+# Of a form: how many parts it may have, and how many bytes may stand beside the file.
+MOST_PARTS = 10
+MOST_FIELDS = 100_000
+
 
 def take() -> Response:
     """Take a CSV file, as it is or as the one file of a form. It is checked and worked off this request: read on.
@@ -117,13 +121,18 @@ def _account(rows: list[ProviderAccount], asked: ImportQuery) -> ProviderAccount
 
 
 def _file(raw: bytes) -> bytes:
-    """The file of a body that is a CSV file or a form with exactly one file."""
+    """The file of a body that is a CSV file or a form with exactly one file. Nothing is ever unpacked."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(WRONG_TYPE, "Send the file as it is, without a Content-Encoding.")
     if request.mimetype == "text/csv":
         return raw
     if request.mimetype != "multipart/form-data":
         raise Problem(WRONG_TYPE, "Send Content-Type: text/csv, or multipart/form-data with one file.")
     try:
-        _, _, files = parse_form_data({**request.environ, "wsgi.input": io.BytesIO(raw)}, silent=False)
+        environ = {**request.environ, "wsgi.input": io.BytesIO(raw)}
+        _, _, files = parse_form_data(
+            environ, silent=False, max_form_parts=MOST_PARTS, max_form_memory_size=MOST_FIELDS
+        )
     except ValueError:
         raise Problem(BAD_REQUEST, "The form cannot be read.") from None
     contents = []

@@ -48,7 +48,10 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
-    return value if isinstance(value, str) else json.dumps(value, default=_plain)
+    if isinstance(value, str):
+        # A reference or a name is somebody else's text: it must not move the cursor of a person's terminal.
+        return "".join(char if char.isprintable() else "\ufffd" for char in value)
+    return json.dumps(value, default=_plain)
 
 
 def _plain(value: Any) -> str:

@@ -32,6 +32,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
 _REQUIRED = ("site_ref", "name", "latitude", "longitude")
 _LIMITS = dict.fromkeys(_NAMES, 200) | {"gate_instructions": 2_000, "notes": 2_000}
 COLUMNS = tuple(_NAMES)
+# What no portfolio has: beyond it a file is one that should fill our memory.
+_MOST_ROWS = 1_000_000
+_MOST_ROW_CHARS = 65_536
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def read(content: bytes, delimiter: str | None = None) -> Iterator[Entry]:
         raise NoPortfolio(Fault(1, "", "is empty"))
     columns = _columns(first[1])
     seen: dict[str, int] = {}
-    for line, cells in rows:
+    for count, (line, cells) in enumerate(rows, 1):
+        if count > _MOST_ROWS:
+            raise NoPortfolio(Fault(line, "", f"is the row after {_MOST_ROWS:,}, which a file may have"))
         entry = _entry(line, cells, columns, decimal_comma=delimiter == ";")
         if entry.site is not None:
             before = seen.setdefault(entry.site.reference, line)
@@ -97,10 +102,12 @@ def _delimiter(text: str) -> str:
 
 
 def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the line in which each begins. Raises NoPortfolio for a quote that does not end."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    """Rows with the line in which each begins. Raises NoPortfolio for a quote without an end and for endless rows."""
+    lines = _Lines(text)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        line = reader.line_num + 1
+        line = lines.row = reader.line_num + 1
+        lines.left = _MOST_ROW_CHARS
         try:
             cells = next(reader)
         except StopIteration:
@@ -109,6 +116,23 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             raise NoPortfolio(Fault(line, "", "is not CSV: a quote is misplaced or does not end")) from None
         if any(cell.strip() for cell in cells):
             yield line, cells
+
+
+class _Lines:
+    """The lines of a text, for a parser that takes several for a row when a quote is open; a row may take so much."""
+
+    def __init__(self, text: str) -> None:
+        """`row` is the line in which the present row begins, `left` how many characters it may still have."""
+        self._lines = io.StringIO(text, newline="")
+        self.row = 1
+        self.left = _MOST_ROW_CHARS
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.left -= len(line)
+            if self.left < 0:
+                raise NoPortfolio(Fault(self.row, "", f"begins a row longer than {_MOST_ROW_CHARS:,} characters"))
+            yield line
 
 
 def _columns(header: list[str]) -> list[str | None]:

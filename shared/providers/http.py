@@ -222,8 +222,10 @@ def _failure(line: Line, error: Exception, status: int) -> NotSent | AnswerLost:
 def _request(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Any:
     fixed = {"User-Agent": "tocsin", "Accept": "application/json", "Connection": "close"}
     try:
-        for value in headers.values():
+        for name, value in headers.items():
             value.encode("latin-1")  # what http.client would find out only after the connection stands
+            if "\x00" in name + value:  # what it would not find out at all
+                raise NotSent("the address or a header is malformed")
         return Request(method, url, headers={**fixed, **headers}, data=body).prepare()
     except (RequestException, ValueError):
         pass
