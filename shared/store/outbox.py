@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Row, func, select, text, update
+from sqlalchemy import CursorResult, Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -178,20 +178,18 @@ def _lease(row: Row[Any], lease_s: float, boot_now: float) -> Lease:
     )
 
 
-def ours(lease: Lease) -> tuple[ColumnElement[bool], ...]:
-    """What is true of the row while the lease holds, by token and by the database's clock."""
-    return (
-        Outbox.id == lease.id,
-        Outbox.token == lease.token,
-        Outbox.state == "pending",
-        Outbox.lease_until >= func.now(),
-    )
-
-
 def still_ours(session: Session, lease: Lease) -> Outbox | None:
-    """The row, locked, if the lease still holds."""
+    """The row, locked, if the lease still holds by token and by the database's clock."""
     return session.scalar(
-        select(Outbox).where(*ours(lease)).with_for_update().execution_options(populate_existing=True)
+        select(Outbox)
+        .where(
+            Outbox.id == lease.id,
+            Outbox.token == lease.token,
+            Outbox.state == "pending",
+            Outbox.lease_until >= func.now(),
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
 
 

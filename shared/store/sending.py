@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, bindparam, func, select, text
+from sqlalchemy.orm import Session, load_only
 
 from shared.store.models import Incident, Leg, Outbox, Site
-from shared.store.outbox import Lease, ours
+from shared.store.outbox import Lease
 
 _MARK = text("""
     WITH leg AS (
@@ -36,12 +36,45 @@ _IN_THE_WAY = text("""
 """)
 
 
+# What of a leg decides whether and how it is sent.
+LEG = load_only(
+    Leg.incident_id,
+    Leg.account_id,
+    Leg.site_id,
+    Leg.outcome,
+    Leg.services,
+    Leg.test,
+    Leg.possible_double,
+    raiseload=True,
+)
+
+
+def _hold(*with_site: type[Site]) -> Select[Any]:
+    """Made once: building a statement takes longer than sending it."""
+    columns: list[Any] = [func.now(), Incident.cancel, Leg, *with_site]
+    query = select(*columns).select_from(Outbox)
+    query = query.join(Incident, Incident.id == Outbox.incident_id).join(Leg, Leg.id == Outbox.leg_id)
+    if with_site:
+        query = query.join(Site, Site.id == Leg.site_id)
+    return (
+        query.where(Outbox.id == bindparam("row_id"), Outbox.token == bindparam("token"), Leg.id == bindparam("leg_id"))
+        .where(Outbox.state == "pending", Outbox.lease_until >= func.now())
+        .with_for_update(of=[Incident, *with_site, Outbox, Leg])
+        .options(LEG)
+        .execution_options(populate_existing=True)
+    )
+
+
+_HOLD = _hold()
+_HOLD_WITH_SITE = _hold(Site)
+
+
 @dataclass(frozen=True)
 class Held:
-    """All that a send depends on, locked."""
+    """What a send depends on, locked: the wish to cancel its incident, the leg, its site. `now`: the database's."""
 
     now: datetime
-    incident: Incident
+    cancel: str | None
     leg: Leg
     site: Site | None
 
@@ -70,22 +103,14 @@ def in_the_way(session: Session, leg: Leg) -> InTheWay:
     return InTheWay(found.cancel_waits, found.site_is_busy)
 
 
-def hold(session: Session, lease: Lease, leg_id: int, site_id: int | None) -> Held | None:
+def hold(session: Session, lease: Lease, leg_id: int, *, with_site: bool) -> Held | None:
     """Lock incident, site, row and leg, in this order; None unless the lease holds by token and database clock.
 
     One statement: each row is the newest that there is once its lock is had. What is not locked here (other legs of the
     site, the inbox) must be read by a later statement, since this one's view of it is older than the locks.
     """
-    with_site = [] if site_id is None else [Site]
-    columns: list[Any] = [func.now(), Incident, Leg, *with_site]
-    query: Select[Any] = select(*columns).select_from(Outbox)
-    query = query.join(Incident, Incident.id == Outbox.incident_id).join(Leg, Leg.id == leg_id)
-    if with_site:
-        query = query.join(Site, Site.id == site_id)
     found = session.execute(
-        query.where(*ours(lease))
-        .with_for_update(of=[Incident, *with_site, Outbox, Leg])
-        .execution_options(populate_existing=True)
+        _HOLD_WITH_SITE if with_site else _HOLD, {"row_id": lease.id, "token": lease.token, "leg_id": leg_id}
     ).first()
     return None if found is None else Held(found[0], found[1], found[2], found[3] if with_site else None)
 
@@ -98,7 +123,7 @@ def mark(session: Session, lease: Lease, held: Held) -> int:
             {
                 "leg_id": held.leg.id,
                 "row_id": lease.id,
-                "incident_id": held.incident.id,
+                "incident_id": held.leg.incident_id,
                 "token": lease.token,
                 "now": held.now.isoformat(),
             },

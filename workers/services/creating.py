@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.orm import Session, load_only
 
 from shared.domain.alarm import DispatchRequest
 from shared.domain.outcome import Permanent
@@ -48,6 +48,28 @@ class Plan:
     after_conflict: bool = False
     # The open response of the site that was read just now, and does not answer any more.
     refused: int | None = None
+
+
+# Of the account, what becomes its value (shared/accounts.py).
+_ACCOUNT = load_only(
+    ProviderAccount.provider,
+    ProviderAccount.base_url,
+    ProviderAccount.environment,
+    ProviderAccount.site_mode,
+    ProviderAccount.credentials,
+    ProviderAccount.webhook_secrets,
+    ProviderAccount.options,
+)
+# Made once: building a statement takes longer than sending it. The account comes along for the book.
+_LOOK = (
+    select(Leg, Incident, Outbox.expires_at < func.now(), ProviderAccount, Site)
+    .join(Outbox, Outbox.leg_id == Leg.id)
+    .join(Incident, Incident.id == Outbox.incident_id)
+    .join(ProviderAccount, ProviderAccount.id == Leg.account_id)
+    .outerjoin(Site, Site.id == Leg.site_id)
+    .where(Outbox.id == bindparam("row_id"), Leg.outcome == "pending")
+    .options(sending.LEG, _ACCOUNT)
+)
 
 
 def create(deps: Deps, lease: Lease) -> None:
@@ -91,14 +113,7 @@ def _glance(deps: Deps, lease: Lease) -> Plan | None:
 
 
 def _plain_send(book: Ledger, lease: Lease) -> Plan | None:
-    found = book.session.execute(
-        select(Leg, Incident, Outbox.expires_at < func.now(), ProviderAccount, Site)
-        .join(Outbox, Outbox.leg_id == Leg.id)
-        .join(Incident, Incident.id == Outbox.incident_id)
-        .join(ProviderAccount, ProviderAccount.id == Leg.account_id)
-        .outerjoin(Site, Site.id == Leg.site_id)
-        .where(Outbox.id == lease.id, Leg.outcome == "pending")
-    ).first()
+    found = book.session.execute(_LOOK, {"row_id": lease.id}).first()
     if found is None:
         return None
     leg, incident, too_old, _, site = found
@@ -231,12 +246,12 @@ def _mark_sending(session: Session, lease: Lease, plan: Plan, attempt: list[int]
     """Commit `sending` just before the first byte, unless what was planned is no longer so; the attempt's id."""
     assert plan.provider is not None
     assert plan.account is not None
-    held = sending.hold(session, lease, plan.leg_id, plan.site_id)
+    held = sending.hold(session, lease, plan.leg_id, with_site=plan.site_id is not None)
     if held is None:
         raise calling.LeaseLostError
-    leg, incident, site = held.leg, held.incident, held.site
+    leg, site = held.leg, held.site
     again = bool(attempt) and leg.outcome == "sending"  # the same send after a renewed token
-    if again and incident.cancel in (None, "refused"):
+    if again and held.cancel in (None, "refused"):
         return attempt[0]
     if leg.outcome != "pending" or why_blocked(site) is not None:
         raise NotNowError
