@@ -6,35 +6,42 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select, text
+from sqlalchemy import Boolean, Select, bindparam, func, literal_column, select, text
 from sqlalchemy.orm import Session, load_only
 
 from shared.store.models import Incident, Leg, Outbox, Site
 from shared.store.outbox import Lease
 
-_MARK = text("""
-    WITH leg AS (
-        UPDATE dispatch SET outcome = 'sending', sending_at = now(), sending_token = :token WHERE id = :leg_id
+# Conditions on a row of `dispatch`, for statements of any kind.
+_CANCEL_WAITS = """EXISTS (
+    SELECT 1 FROM inbox c WHERE c.incident_id = dispatch.incident_id AND c.source = 'cancel' AND c.state = 'pending'
+)"""
+_SITE_IS_BUSY = """EXISTS (
+    SELECT 1 FROM dispatch o WHERE o.site_id = dispatch.site_id AND o.account_id = dispatch.account_id
+        AND o.id <> dispatch.id AND o.outcome IN ('sending', 'unknown')
+        AND o.sending_at > now() - interval '30 seconds'
+)"""
+# All or nothing, and judged when the locks are had already.
+_MARK = text(f"""
+    WITH free AS (
+        SELECT id FROM dispatch WHERE id = :leg_id AND NOT {_CANCEL_WAITS} AND NOT (:one_by_one AND {_SITE_IS_BUSY})
+    ), leg AS (
+        UPDATE dispatch SET outcome = 'sending', sending_at = now(), sending_token = :token
+        FROM free WHERE dispatch.id = free.id
     ), tried AS (
-        UPDATE outbox SET attempts = attempts + 1 WHERE id = :row_id
+        UPDATE outbox SET attempts = attempts + 1 FROM free WHERE outbox.id = :row_id
     ), asked AS (
         UPDATE incident SET status = 'requesting',
             moments = moments || jsonb_build_object('requesting', CAST(:now AS text))
-        WHERE id = :incident_id AND status = 'received'
+        FROM free WHERE incident.id = :incident_id AND incident.status = 'received'
     )
-    INSERT INTO attempt (outbox_id, leg_id, token) VALUES (:row_id, :leg_id, :token) RETURNING id
-""")
+    INSERT INTO attempt (outbox_id, leg_id, token) SELECT :row_id, id, :token FROM free RETURNING id
+""")  # noqa: S608 - constants
 
-
-_IN_THE_WAY = text("""
-    SELECT EXISTS (
-        SELECT 1 FROM inbox WHERE incident_id = :incident_id AND source = 'cancel' AND state = 'pending'
-    ) AS cancel_waits, EXISTS (
-        SELECT 1 FROM dispatch WHERE site_id = :site_id AND account_id = :account_id AND id <> :leg_id
-            AND outcome IN ('sending', 'unknown') AND sending_at > now() - interval '30 seconds'
-    ) AS site_is_busy
-""")
-
+# What may hold a create back that is nobody's fault: a cancel that is still in the inbox, and another create of the
+# leg's site that is in flight, or in doubt for less than 30 s. A leg without a site meets none.
+CANCEL_WAITS = literal_column(_CANCEL_WAITS, Boolean)
+SITE_IS_BUSY = literal_column(_SITE_IS_BUSY, Boolean)
 
 # What of a leg decides whether and how it is sent.
 LEG = load_only(
@@ -79,28 +86,10 @@ class Held:
     site: Site | None
 
 
-@dataclass(frozen=True)
-class InTheWay:
-    """What may hold a create back that is nobody's fault: a cancel that is still in the inbox, and another create of
-    the leg's site that is in flight, or in doubt for less than 30 s.
-    """
-
-    cancel_waits: bool
-    site_is_busy: bool
-
-
-def in_the_way(session: Session, leg: Leg) -> InTheWay:
-    """Read in one statement. A leg without a site meets no other create there."""
-    found = session.execute(
-        _IN_THE_WAY,
-        {
-            "incident_id": leg.incident_id,
-            "site_id": leg.site_id,
-            "account_id": leg.account_id,
-            "leg_id": leg.id,
-        },
-    ).one()
-    return InTheWay(found.cancel_waits, found.site_is_busy)
+def in_the_way(session: Session, leg: Leg) -> tuple[bool, bool]:
+    """Whether a cancel waits in the inbox, and whether the site is busy."""
+    found = session.execute(select(CANCEL_WAITS, SITE_IS_BUSY).select_from(Leg).where(Leg.id == leg.id)).one()
+    return found[0], found[1]
 
 
 def hold(session: Session, lease: Lease, leg_id: int, *, with_site: bool) -> Held | None:
@@ -115,17 +104,20 @@ def hold(session: Session, lease: Lease, leg_id: int, *, with_site: bool) -> Hel
     return None if found is None else Held(found[0], found[1], found[2], found[3] if with_site else None)
 
 
-def mark(session: Session, lease: Lease, held: Held) -> int:
-    """Write down that the leg is being sent, and the attempt, whose id is returned. The caller holds the locks."""
-    return int(
-        session.execute(
-            _MARK,
-            {
-                "leg_id": held.leg.id,
-                "row_id": lease.id,
-                "incident_id": held.leg.incident_id,
-                "token": lease.token,
-                "now": held.now.isoformat(),
-            },
-        ).scalar_one()
-    )
+def mark(session: Session, lease: Lease, held: Held, *, one_by_one: bool) -> int | None:
+    """Write down that the leg is being sent, and the attempt, whose id is returned. The caller holds the locks.
+
+    None, and nothing is written, when a cancel waits in the inbox, or when creates go one by one and the site is busy.
+    """
+    found: int | None = session.execute(
+        _MARK,
+        {
+            "leg_id": held.leg.id,
+            "row_id": lease.id,
+            "incident_id": held.leg.incident_id,
+            "token": lease.token,
+            "now": held.now.isoformat(),
+            "one_by_one": one_by_one,
+        },
+    ).scalar()
+    return found

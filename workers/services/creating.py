@@ -62,7 +62,9 @@ _ACCOUNT = load_only(
 )
 # Made once: building a statement takes longer than sending it. The account comes along for the book.
 _LOOK = (
-    select(Leg, Incident, Outbox.expires_at < func.now(), ProviderAccount, Site)
+    select(
+        Leg, Incident, Outbox.expires_at < func.now(), sending.CANCEL_WAITS, sending.SITE_IS_BUSY, ProviderAccount, Site
+    )
     .join(Outbox, Outbox.leg_id == Leg.id)
     .join(Incident, Incident.id == Outbox.incident_id)
     .join(ProviderAccount, ProviderAccount.id == Leg.account_id)
@@ -116,12 +118,12 @@ def _plain_send(book: Ledger, lease: Lease) -> Plan | None:
     found = book.session.execute(_LOOK, {"row_id": lease.id}).first()
     if found is None:
         return None
-    leg, incident, too_old, _, site = found
+    leg, incident, too_old, cancel_waits, site_is_busy, _, site = found
     account = book.account(leg.account_id)
     provider = registry.get(account.provider)
     if too_old or why_blocked(site) is not None:
         return None
-    if _must_wait(book.session, leg, site, provider, account) is not None:
+    if _why_wait((cancel_waits, site_is_busy), site, provider, account) is not None:
         return None
     if _to_join(book.session, leg, provider, None) is not None:
         return None
@@ -157,7 +159,7 @@ def _plan(book: Ledger, lease: Lease, *, refused: int | None = None) -> Plan:
         finish(owned, book.now, "done", "the site is blocked")
         legs.fail(book, incident, blocked, leg=leg)
         return Plan("nothing")
-    wait = _must_wait(book.session, leg, site, provider, account)
+    wait = _why_wait(sending.in_the_way(book.session, leg), site, provider, account)
     if wait == "site" and site is not None and _never_comes(book, leg, site):
         _fail_without_site(book, incident, leg, site, owned)
         return Plan("nothing")
@@ -196,15 +198,25 @@ def _lease_was_lost(book: Ledger, leg: Leg, incident: Incident, row: Outbox) -> 
     in_doubt(book, leg, incident, row, "the process that sent it was lost", ended)
 
 
-def _must_wait(session: Session, leg: Leg, site: Site | None, provider: Provider, account: Account) -> str | None:
+def _why_wait(way: tuple[bool, bool], site: Site | None, provider: Provider, account: Account) -> str | None:
     """Why the create may not go now: a cancel still in the inbox, a site unknown there, a site's other create."""
-    found = sending.in_the_way(session, leg)
-    if found.cancel_waits:
+    cancel_waits, site_is_busy = way
+    if cancel_waits:
         return "cancel"
-    by_id = provider.sites is not None and account.site_mode == "rest"
-    if by_id and site is not None and site.provider_site_id is None:
+    if _is_unknown(site, provider, account):
         return "site"
-    return "busy" if provider.lookup is not None and found.site_is_busy else None
+    return "busy" if site_is_busy and _one_by_one(provider) else None
+
+
+def _is_unknown(site: Site | None, provider: Provider, account: Account) -> bool:
+    """The site has to be registered before it can be named."""
+    by_id = provider.sites is not None and account.site_mode == "rest"
+    return by_id and site is not None and site.provider_site_id is None
+
+
+def _one_by_one(provider: Provider) -> bool:
+    """Where a doubt can be looked up, one create of a site is in flight at most: else two could be the one found."""
+    return provider.lookup is not None
 
 
 def _never_comes(book: Ledger, leg: Leg, site: Site) -> bool:
@@ -253,13 +265,14 @@ def _mark_sending(session: Session, lease: Lease, plan: Plan, attempt: list[int]
     again = bool(attempt) and leg.outcome == "sending"  # the same send after a renewed token
     if again and held.cancel in (None, "refused"):
         return attempt[0]
-    if leg.outcome != "pending" or why_blocked(site) is not None:
-        raise NotNowError
-    if _must_wait(session, leg, site, plan.provider, plan.account) is not None:
+    if leg.outcome != "pending" or why_blocked(site) is not None or _is_unknown(site, plan.provider, plan.account):
         raise NotNowError
     if _to_join(session, leg, plan.provider, plan.refused) is not None:  # it was opened while we connected
         raise NotNowError
-    return sending.mark(session, lease, held)
+    marked = sending.mark(session, lease, held, one_by_one=_one_by_one(plan.provider))
+    if marked is None:
+        raise NotNowError
+    return marked
 
 
 def _not_sent(deps: Deps, lease: Lease, plan: Plan) -> None:
