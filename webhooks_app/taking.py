@@ -1,11 +1,12 @@
 """How an alarm becomes an incident: what it means beside what is known of its reference, and the commit of both.
 
-Alarms of new references share a commit with those that arrived meanwhile; every other one is judged by itself.
+Alarms of new references that arrive while others are being stored share a commit; every other one is taken by itself.
 """
 
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -98,10 +99,17 @@ class Taker:
         """Nothing is begun before the first alarm."""
         self._database = database
         self._box = box
+        # Who finds nobody at it waits for no other thread: an idle door answers sooner so.
+        self._alone = threading.Lock()
         self._gathering: Gathering[Alarm, Taken | None] = Gathering(self._open_together)
 
     def take(self, alarm: Alarm) -> Taken:
         """Have the alarm on disk, or find that it is. Raises DatabaseAway, and a problem for what is misdirected."""
+        if self._alone.acquire(blocking=False):
+            try:
+                return self._take_in_turn(alarm)
+            finally:
+                self._alone.release()
         promise: Future[Taken | None] = Future()
         self._gathering.put(alarm, alarm.size, self._database.left(), promise)
         return promise.result() or self._take_in_turn(alarm)
