@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -106,6 +107,19 @@ class Settings(BaseSettings):
         """A list is comma-separated in the environment."""
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("escalation_secret")
+    @classmethod
+    def _signs(cls, value: SecretStr) -> SecretStr:
+        """Else it would be found out with the first alarm that nobody answers."""
+        text = value.get_secret_value()
+        try:
+            decoded = text == "" or b64decode(text.removeprefix("whsec_") + "==")
+        except ValueError:
+            decoded = b""
+        if not decoded:
+            raise ValueError("must be Base64 after whsec_")
         return value
 
     @field_validator("encryption_keys")

@@ -46,7 +46,12 @@ Phone = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=_N
 Pin = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=_NO_CONTROLS)]
 Url = Annotated[str, StringConstraints(max_length=2_000)]
 # As the Standard Webhooks specification writes a symmetric secret.
-Secret = Annotated[str, StringConstraints(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/=]{16,}$")]
+Secret = Annotated[
+    str,
+    StringConstraints(
+        max_length=200, pattern=r"^whsec_([A-Za-z0-9+/]{4}){4,}([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?$"
+    ),
+]
 Bearer = Annotated[str, StringConstraints(max_length=500, pattern=r"^[\x21-\x7e]+$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Moment = Annotated[

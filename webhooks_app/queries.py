@@ -132,9 +132,14 @@ def _parts(cursor: str, count: int) -> list[object]:
         parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (ValueError, binascii.Error, RecursionError):
         raise _bad_cursor() from None
-    if not isinstance(parts, list) or len(parts) != count or "\\u0000" in json.dumps(parts):
+    if not isinstance(parts, list) or len(parts) != count or not all(_askable(part) for part in parts):
         raise _bad_cursor()
     return parts
+
+
+def _askable(part: object) -> bool:
+    """Whether it can stand in a query: a text without a NUL and without half a surrogate pair, or no text."""
+    return not isinstance(part, str) or not any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in part)
 
 
 def _bad_cursor() -> Problem:
