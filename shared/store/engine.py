@@ -26,6 +26,7 @@ def make_engine(database_url: str, *, name: str, pool_size: int = 10, connect_ti
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=connect_timeout_s,
+        pool_use_lifo=True,
         hide_parameters=True,
         connect_args={
             "application_name": f"tocsin-{name}",
