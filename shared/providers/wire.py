@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, cast
@@ -20,8 +20,10 @@ from urllib3.util import parse_url
 
 from shared.clock import boot_time
 from shared.providers.guard import Guard
+from shared.providers.watcher import Watcher
 
 _local = threading.local()
+_watcher = Watcher()
 
 
 class NotSent(Exception):
@@ -70,19 +72,19 @@ class Line:
         self.sending = False
         self.expired = False
         self._before_send = before_send
-        self._ends = self.connect_by
+        self.ends = self.connect_by
         self._spare: socket.socket | None = None
         self._lock = threading.Lock()
-        self._done = threading.Event()
 
     def __enter__(self) -> Line:
-        """Start the watcher. Raises NotSent when the system gives no thread."""
-        _start(self._watch, "http-deadline")
+        """Have it watched. Raises NotSent when the system gives no thread."""
+        with _thread_or_not_sent():
+            _watcher.watch(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the watcher and let go of the socket."""
-        self._done.set()
+        """Have it watched no more, and let go of the socket."""
+        _watcher.forget(self)
         with self._lock:
             if self._spare is not None:
                 self._spare.close()
@@ -118,7 +120,7 @@ class Line:
         with self._lock:
             if self.is_late():
                 raise NotSent("no connection in time")
-            self._ends = self.deadline
+            self.ends = self.deadline
         if self._before_send is not None:
             try:
                 self._before_send()
@@ -144,16 +146,15 @@ class Line:
         with self._lock:
             self._spare = sock.dup()
 
-    def _watch(self) -> None:
-        while not self._done.wait(min(1.0, max(0.0, self._ends - boot_time()))):
-            with self._lock:
-                if boot_time() < self._ends:
-                    continue
-                self.expired = True
-                if self._spare is not None:
-                    with contextlib.suppress(OSError):
-                        self._spare.shutdown(socket.SHUT_RDWR)
+    def cut(self) -> None:
+        """End it if it is late: called by the watcher."""
+        with self._lock:
+            if boot_time() < self.ends:
                 return
+            self.expired, self.ends = True, float("inf")
+            if self._spare is not None:
+                with contextlib.suppress(OSError):
+                    self._spare.shutdown(socket.SHUT_RDWR)
 
 
 class OneShot(HTTPAdapter):
@@ -240,7 +241,8 @@ def _resolve(host: str, port: int, patience: float) -> list[tuple[int, Any]]:
             found.extend((family, sockaddr) for family, _, _, _, sockaddr in answers)
         done.set()
 
-    _start(look, "http-resolve")
+    with _thread_or_not_sent():
+        threading.Thread(target=look, name="http-resolve", daemon=True).start()
     if not done.wait(patience):
         raise NotSent("the name was not resolved in time")
     if not found:
@@ -248,9 +250,10 @@ def _resolve(host: str, port: int, patience: float) -> list[tuple[int, Any]]:
     return found
 
 
-def _start(work: Callable[[], None], name: str) -> None:
+@contextlib.contextmanager
+def _thread_or_not_sent() -> Iterator[None]:
     try:
-        threading.Thread(target=work, name=name, daemon=True).start()
+        yield
     except RuntimeError:
         raise NotSent("no thread to be had") from None
 
