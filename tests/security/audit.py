@@ -22,8 +22,8 @@ def main(program: Path) -> int:
         print("Offline, tests/security/test_locks.py holds pins, hashes and the floors that it names.")
         return NOT_DONE
     wanted = [part for lock in LOCKS for part in ("--requirement", lock)]
-    command = [program, "--disable-pip", "--require-hashes", "--strict", "--vulnerability-service", service, *wanted]
-    return subprocess.run(command, check=False).returncode
+    command = [str(program), "--disable-pip", "--require-hashes", "--strict", "--vulnerability-service", service]
+    return subprocess.run([*command, *wanted], check=False).returncode
 
 
 def _answers(url: str) -> bool:
