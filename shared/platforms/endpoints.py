@@ -14,7 +14,7 @@ from shared.settings import Settings
 
 MAX_URL_CHARS = 2_000
 # Other characters are read differently by different parsers, and resolvers turn some of them into dots and digits.
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_HOST = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 def guard_of(settings: Settings) -> Guard:
@@ -45,10 +45,12 @@ def problems(url: str, guard: Guard) -> list[str]:
 
 def _form_problems(parts: SplitResult) -> list[str]:
     found = []
-    if "\\" in parts.netloc or ("[" in parts.netloc and ":" not in (parts.hostname or "")):
-        found.append("must not dress its host up")
     if "@" in parts.netloc:
         found.append("must carry no user name or password")
+    elif not _HOST.fullmatch(parts.netloc):
+        found.append(
+            "must name its host in ASCII letters, digits, dots and hyphens (xn--... for others), or its address"
+        )
     if parts.fragment:
         found.append("must carry no fragment")
     return found
@@ -66,8 +68,6 @@ def _host_problems(scheme: str, host: str, guard: Guard) -> list[str]:
 def _name_problems(scheme: str, host: str, guard: Guard) -> list[str]:
     if is_loopback_host(host):
         return [] if guard.allow_loopback else ["must not name this machine (TOCSIN_ALLOW_LOOPBACK_ENDPOINTS)"]
-    if not _NAME.fullmatch(host):
-        return ["must name its host in ASCII letters, digits, dots and hyphens (xn--... for others)"]
     # "127.1", "0x7f000001" and "2130706433" are no names: resolvers read them as addresses.
     last = host.rstrip(".").rpartition(".")[2]
     if last.isdigit() or last.lower().startswith("0x"):

@@ -36,7 +36,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "json_bodies": (_text(_ALARM), b'{"reason":"other","pin":"1"}', b'{"a":1e5,"b":-0.0,"c":"\\ud83d\\ude00"}'),
     "cursors": (b"WzFd", b"WyJcXHUwMDAwIl0", b"WyJcdWQ4MDAiXQ", b"WyIyMDI2LTAxLTAxVDAwOjAwOjAwKzAwOjAwIiwgImEiXQ", b"W10"),
     "portfolios": (b"site_ref,name,latitude,longitude,notes\na,A,1,2,\"x\ny\"\n", b"\xef\xbb\xbfname;lat;lng;reference\nA;1,5;2;'=a\n"),
-    "addresses": (b"https://x.example/{incident_ref}?a={incident_id}", b"http://[::1]:80/", b"https://2130706433/"),
+    "addresses": (b"https://x.example/{incident_ref}?a={incident_id}", b"http://[::1]:80/", b"https://2130706433/", b"http://e::1]:8a=[::1]:85/"),
     "positions": (b"\x00\n" + _text({"lat": 1.5, "lng": 2, "accuracy": 5, "time": "2026-01-01T00:00:00Z"}), b"\x00\n[]"),
     "words": (b"\x00Wed, 21 Oct 2015 07:28:00 GMT\n{}", b"\x00120\n[1e5]", b"2026-01-01T00:00:00+14:00", b"2026-W01-1T00"),
     "create_answers": (b"\x01\n" + _text({"callout": _CALLOUT}), b"\x06\n" + _text({"calloutId": "c", "message": "x"}),

@@ -100,7 +100,8 @@ def test_no_setting_opens_what_is_neither_public_nor_private(host: str) -> None:
         "https:/example.com", "https:example.com", "javascript:alert(1)", "data:text/plain,x", "unix:///run/x.sock",
         "https://user:pw@example.com/", "https://example.com@127.0.0.1/", "https://127.0.0.1#@example.com/",
         "https://example.com\\@127.0.0.1/", "https://example.com%00.evil/", "https://exa mple.com/",
-        "https://example.com/\r\nX: y", "https://example.com:0x50/", "https://[::1", "https://[v1.x]/", "https://",
+        "https://example.com/\r\nX: y", "https://example.com:0x50/", "https://[::1", "https://[v1.x]/",
+        "http://e::1]:8a=[::1]:85/", "https://",
         "https:///x", "https://?x", "https://:443/",
     ],
 )  # fmt: skip
