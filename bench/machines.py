@@ -1,4 +1,4 @@
-"""Two worker machines against one, on a load that the provider bounds: each create is answered after a second.
+"""Two worker machines against one, on a load that the provider bounds: each create is answered after two seconds.
 
 A machine is the two `worker_dispatch` processes of the Procfile with their own limits, under its own name. The creates
 are there before the first worker starts; one watchman rings for what waits, and is too patient to work it itself.
@@ -25,8 +25,8 @@ from deploy.sandbox import Sandbox
 from shared.accounts import DEFAULT_PLATFORM
 from shared.store.keys import create_key
 
-ANSWER_MS = 1_000
-CREATES = 400
+ANSWER_MS = 2_000
+CREATES = 240
 WAITING = text("SELECT count(*) FROM outbox WHERE kind = 'create' AND state = 'pending'")
 LOOK_EVERY_S = 0.02
 

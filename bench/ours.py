@@ -54,10 +54,12 @@ class Ours:
     sequence = "outbox_id_seq"
     written = "SELECT count(*) FROM outbox WHERE kind = 'writeback'"
     outcome = """
-        SELECT d.provider_alarm_id, i.status,
-            (SELECT count(*) FROM timeline t WHERE t.incident_id = i.id),
-            (SELECT count(*) FROM outbox o WHERE o.incident_id = i.id AND o.kind = 'writeback')
-        FROM incident i JOIN dispatch d ON d.incident_id = i.id
+        SELECT d.provider_alarm_id, i.status, coalesce(t.count, 0), coalesce(o.count, 0)
+        FROM incident i
+        JOIN dispatch d ON d.incident_id = i.id
+        LEFT JOIN (SELECT incident_id, count(*) FROM timeline GROUP BY 1) t ON t.incident_id = i.id
+        LEFT JOIN (SELECT incident_id, count(*) FROM outbox WHERE kind = 'writeback' GROUP BY 1) o
+            ON o.incident_id = i.id
     """
 
     def __init__(self, **settings: str) -> None:

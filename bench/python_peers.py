@@ -19,10 +19,10 @@ from bench.traffic import SECRET, alarm_id
 PEERS = ROOT / "bench" / "peers"
 PROGRAMS = Path(sys.prefix) / "peers" / "bin"
 GATHERED = """
-    SELECT i.alarm_id, i.status,
-        (SELECT count(*) FROM timeline t WHERE t.incident_id = i.id),
-        (SELECT count(*) FROM writeback w WHERE w.incident_id = i.id)
+    SELECT i.alarm_id, i.status, coalesce(t.count, 0), coalesce(w.count, 0)
     FROM incident i
+    LEFT JOIN (SELECT incident_id, count(*) FROM timeline GROUP BY 1) t ON t.incident_id = i.id
+    LEFT JOIN (SELECT incident_id, count(*) FROM writeback GROUP BY 1) w ON w.incident_id = i.id
 """
 
 

@@ -70,10 +70,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.webhooks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", type=lambda text: text.split(","), default=names, help=f"some of {','.join(names)}")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of fire, in each part of a turn")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of fire, in each part of a turn")
     parser.add_argument("--quick", action="store_true", help="one short round")
     asked = parser.parse_args()
-    rounds, seconds = (1, 3.0) if asked.quick else (asked.rounds, asked.seconds)
+    rounds, seconds = (1, 2.0) if asked.quick else (asked.rounds, asked.seconds)
     run = Run(asked.only, seconds)
     gun = Gun()
     try:
