@@ -88,6 +88,7 @@ def _look_up(here: Door, text: str, hashed: str, *, reads: bool) -> Principal:
         raise failed(_unauthenticated())
     known = here.database.run(lambda session: _find(each_alone(session), text))
     if known is None:
+        here.keys.forget(hashed)  # revoked meanwhile, and renewed by nobody
         here.wrong.put(hashed, True)
         raise failed(_unauthenticated())
     here.keys.put(hashed, known)

@@ -50,6 +50,10 @@ class Memory(Generic[V]):
         self._entries[key] = (time.monotonic() + self._seconds, value)
         self._fading.discard(key)
 
+    def forget(self, key: str) -> None:
+        """As if it had never been put."""
+        self._entries.pop(key, None)
+
     def fades(self, key: str) -> bool:
         """True for one asker in the last third of an entry's time: he looks it up before all of them have to."""
         entry = self._entries.get(key)
