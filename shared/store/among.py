@@ -6,16 +6,13 @@ batches of `intake` that was a third of the work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any
 
-from sqlalchemy import ColumnElement, any_, literal
+from sqlalchemy import ColumnElement, any_, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute
 
-T = TypeVar("T")
 
-
-def among(column: InstrumentedAttribute[T], values: Iterable[T]) -> ColumnElement[bool]:
-    """True for rows whose `column` is one of `values`."""
-    return column == any_(literal(list(values), ARRAY(column.type)))
+def among(column: InstrumentedAttribute[Any], name: str) -> ColumnElement[bool]:
+    """True for rows whose `column` is one of the list that is bound as `name`."""
+    return column == any_(bindparam(name, type_=ARRAY(column.type)))

@@ -35,6 +35,13 @@ _LEASE = text("""
     RETURNING i.id, i.token, i.attempts, i.incident_id, i.account_id, i.subject
 """)
 
+_HOLD = (
+    select(Inbox)
+    .where(among(Inbox.id, "ids"), Inbox.state == "pending")
+    .order_by(Inbox.id)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 # A row that was parked or set aside meanwhile keeps that state.
 _FINISH = text("""
     UPDATE inbox SET state = CASE state WHEN 'pending' THEN 'done' ELSE state END, worked_at = now(), lease_until = NULL
@@ -73,13 +80,7 @@ def lease_batch(session: Session, size: int) -> list[Taken]:
 def hold_rows(session: Session, taken: Sequence[Taken]) -> list[Inbox]:
     """The rows that are still ours, locked, in order of arrival."""
     tokens = {one.id: one.token for one in taken}
-    rows = session.scalars(
-        select(Inbox)
-        .where(among(Inbox.id, tokens), Inbox.state == "pending")
-        .order_by(Inbox.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    rows = session.scalars(_HOLD, {"ids": list(tokens)})
     return [row for row in rows if row.token == tokens[row.id]]
 
 

@@ -217,7 +217,8 @@ def _over(book: Ledger, leg: Leg, incidents: list[Incident], status: Status, bef
         leg.outcome = "ended"
         book.session.flush()
         for incident in unserved:
-            fresh = legs.open_leg(book, incident, expires_at=book.in_seconds(book.deps.settings.create_max_age_s))
+            until = book.in_seconds(book.deps.settings.create_max_age_s)
+            fresh = book.session.get_one(Leg, legs.open_leg(book, incident, expires_at=until))
             book.move(incident, Status.REQUESTING)
             words = "The shared response ended before anybody arrived; a new one is requested"
             book.tell(incident, "requested_again", words, leg=fresh, worse=True)

@@ -31,6 +31,18 @@ from workers.deps import Deps
 _NOTICED = frozenset({"received", "holding", "requesting", "unconfirmed", "failed"})
 _NOW = text("SELECT now()")
 _NOW_AND_LOCK = text("SELECT now(), set_config('lock_timeout', CAST(:ms AS text), true)")
+_LOCK = (
+    select(Incident)
+    .where(among(Incident.id, "ids"))
+    .order_by(Incident.id)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_MEET = (
+    select(Platform, ProviderAccount)
+    .outerjoin(ProviderAccount, (ProviderAccount.platform_id == Platform.id) & among(ProviderAccount.id, "accounts"))
+    .where(among(Platform.id, "platforms"))
+)
 OPEN_FIRST = 20
 ENDED_LATER = 40
 
@@ -86,13 +98,7 @@ class Ledger:
         wanted = sorted(set(incident_ids))
         unlocked = [incident_id for incident_id in wanted if incident_id not in self._locked]
         if unlocked:
-            found = self.session.scalars(
-                select(Incident)
-                .where(among(Incident.id, unlocked))
-                .order_by(Incident.id)
-                .with_for_update()
-                .execution_options(populate_existing=True)
-            )
+            found = self.session.scalars(_LOCK, {"ids": unlocked})
             self._locked.update({incident.id: incident for incident in found})
             self._meet([self._locked[incident_id] for incident_id in unlocked if incident_id in self._locked])
         return [self._locked[incident_id] for incident_id in wanted if incident_id in self._locked]
@@ -103,10 +109,7 @@ class Ledger:
         if not platforms:
             return
         accounts = {incident.account_id for incident in incidents if incident.account_id is not None}
-        theirs = (ProviderAccount.platform_id == Platform.id) & among(ProviderAccount.id, accounts)
-        rows = self.session.execute(
-            select(Platform, ProviderAccount).outerjoin(ProviderAccount, theirs).where(among(Platform.id, platforms))
-        )
+        rows = self.session.execute(_MEET, {"platforms": list(platforms), "accounts": list(accounts)})
         for row in rows:
             self._platforms[row[0].id] = row[0]
             self._met.append(row[1])

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
+from shared import doorbell
 from shared.domain import context
 from shared.domain.kinds import RULES, Kind
 from shared.domain.lanes import Lane
 from shared.domain.lifecycle import Status, ended
 from shared.providers import registry
+from shared.store import opening
 from shared.store.among import among
 from shared.store.models import LIVE_OUTCOMES, Inbox, Incident, IncidentLeg, Leg, Outbox
 from shared.store.outbox import add_single, void_pending
@@ -27,49 +29,30 @@ def open_leg(
     expires_at: datetime | None = None,
     possible_double: bool = False,
     after: Outbox | None = None,
-) -> Leg:
-    """A new create for an incident that has no live leg; its row goes to the dispatch lane.
+) -> int:
+    """A new create for an incident that has no live leg; its row goes to the dispatch lane. The new leg's id.
 
     `expires_at` is set by a named person's resend; otherwise the incident's age decides. `after` is the row that it
     repeats: tries, lost leases and due time go on from there, so that a provider whose answers are lost is not flooded.
     """
-    assert incident.account_id is not None
-    leg = Leg(
-        incident_id=incident.id,
-        account_id=incident.account_id,
-        site_id=incident.site_id,
-        services=incident.services,
-        test=incident.test,
-        outcome="pending",
-        possible_double=possible_double,
-        created_at=book.now,
-    )
-    book.session.add(leg)
-    book.session.flush()
-    book.session.add(IncidentLeg(incident_id=incident.id, leg_id=leg.id, outcome=leg.outcome, linked_at=book.now))
-    max_age = timedelta(seconds=book.deps.settings.create_max_age_s)
-    row = book.send(
-        Outbox(
-            lane=Lane.DISPATCH.value,
-            kind="create",
-            destination=f"account:{incident.account_id}",
-            platform_id=incident.platform_id,
-            account_id=incident.account_id,
-            incident_id=incident.id,
-            leg_id=leg.id,
-            site_id=incident.site_id,
-            priority=100 - RULES[Kind(incident.kind)].severity,
-            expires_at=expires_at or incident.received_at + max_age,
-        )
-    )
+    due, tries = book.now, {}
     if after is not None:
-        row.attempts = after.attempts
-        row.lost_leases = after.lost_leases
-        row.expires_at = after.expires_at
-        row.next_attempt_at = max(book.now, after.next_attempt_at)
+        due, expires_at = max(book.now, after.next_attempt_at), after.expires_at
+        tries = {"attempts": after.attempts, "lost_leases": after.lost_leases}
     if possible_double:
         incident.possible_double = True
-    return leg
+    book.session.flush()
+    opened = opening.open_leg(
+        book.session,
+        incident,
+        priority=100 - RULES[Kind(incident.kind)].severity,
+        possible_double=possible_double,
+        expires_at=expires_at or incident.received_at + timedelta(seconds=book.deps.settings.create_max_age_s),
+        due=due,
+        **tries,
+    )
+    book.ring(doorbell.Row("create", opened.row_id))
+    return opened.leg_id
 
 
 def live_leg(session: Session, incident_id: str) -> Leg | None:
@@ -111,23 +94,22 @@ def spoken_of(session: Session, subjects: Iterable[tuple[str, str]]) -> Sequence
     return session.execute(_SPOKEN_OF, {"accounts": list(accounts), "ids": list(ids)}).all()
 
 
+_LOCK = (
+    select(Leg).where(among(Leg.id, "ids")).order_by(Leg.id).with_for_update().execution_options(populate_existing=True)
+)
+_LINKS = select(IncidentLeg).where(among(IncidentLeg.leg_id, "ids")).execution_options(populate_existing=True)
+
+
 def lock_legs(book: Ledger, leg_ids: Iterable[int]) -> None:
     """Lock legs in the order of their ids, and read who is linked to them: nobody joins a leg that is locked."""
     wanted = sorted(set(leg_ids) - set(book.legs))
     if not wanted:
         return
-    for leg in book.session.scalars(
-        select(Leg)
-        .where(among(Leg.id, wanted))
-        .order_by(Leg.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ):
+    for leg in book.session.scalars(_LOCK, {"ids": wanted}):
         book.legs[leg.id] = LockedLeg(leg, [])
         if leg.provider_alarm_id is not None:
             book.leg_by_provider_id[leg.account_id, leg.provider_alarm_id] = leg
-    links = select(IncidentLeg).where(among(IncidentLeg.leg_id, wanted)).execution_options(populate_existing=True)
-    for link in book.session.scalars(links):
+    for link in book.session.scalars(_LINKS, {"ids": wanted}):
         book.legs[link.leg_id].links.append(link)
 
 
@@ -335,7 +317,8 @@ def resend(
     leg.outcome = "doubtful"
     book.session.flush()
     void_pending(book.session, leg_id=leg.id, kind="create", why="sent anew")
-    fresh = open_leg(book, incident, expires_at=expires_at, possible_double=True, after=after)
+    fresh_id = open_leg(book, incident, expires_at=expires_at, possible_double=True, after=after)
+    fresh = book.session.get_one(Leg, fresh_id)
     book.move(incident, Status.REQUESTING)
     book.tell(
         incident, "resent", f"Sent again ({why}): a possible double", leg=fresh, source=by, detail={"after_leg": leg.id}

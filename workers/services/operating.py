@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from shared.domain.lanes import Lane
 from shared.domain.lifecycle import Status, ended
-from shared.store.models import Audit, Inbox, Incident, Notice, Outbox, ProviderAccount, Site
+from shared.store.models import Audit, Inbox, Incident, Leg, Notice, Outbox, ProviderAccount, Site
 from shared.store.outbox import void_pending
 from workers.services import legs
 from workers.services.ledger import Ledger
@@ -60,7 +60,8 @@ def resend(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
     if leg is not None:
         leg.outcome = "ended"
         book.session.flush()
-    fresh = legs.open_leg(book, incident, expires_at=until, possible_double=incident.possible_double)
+    fresh_id = legs.open_leg(book, incident, expires_at=until, possible_double=incident.possible_double)
+    fresh = book.session.get_one(Leg, fresh_id)
     book.move(incident, Status.REQUESTING)
     book.tell(incident, "resend", f"Sent again by {by}", source="operator", leg=fresh)
 
