@@ -116,6 +116,24 @@ def test_stranger_is_shown_once_when_nobody_learns_its_id(town: Town) -> None:
     assert [(n["kind"], n["told"]) for n in town.escalations()] == [("stranger", 1)]
 
 
+def test_events_given_up_as_unmatched_are_told_when_their_id_is_learnt_after_all(town: Town) -> None:
+    """Found by chaos: a look-up that found the callout too late left what had been told of it on no timeline."""
+    site = town.guarded_site()
+    town.aura("_control", webhooks="off", drop_answer=[{"path": "*/callouts", "times": 1}])
+    incident = town.site_alarm(site)
+    town.turn(Lane.INTAKE)
+    town.turn(Lane.DISPATCH)
+    callout = str(await_that(town.callouts)[0]["id"])
+    _aura_event(town, callout, DISPATCHED)
+    town.turn(Lane.INTAKE)
+    town.change("UPDATE inbox SET received_at = now() - interval '16 min' WHERE subject = :s", s=callout)
+    _attend(town)
+    assert _inbox(town, callout) == ["unmatched"]
+
+    town.until(lambda: town.status(incident) == "dispatched")
+    assert _inbox(town, callout) == ["done"]
+
+
 def _attend(town: Town) -> None:
     town.change("UPDATE job SET next_run_at = now()")
     town.turn(Lane.PERIODIC)

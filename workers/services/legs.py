@@ -156,14 +156,10 @@ def follow_up(book: Ledger, leg: Leg) -> None:
 
 
 def unpark(book: Ledger, account_id: str, provider_alarm_id: str) -> None:
-    """Let the strangers of this id be worked again, now that it is known."""
-    parked = list(
-        book.session.scalars(
-            select(Inbox)
-            .where(Inbox.account_id == account_id, Inbox.subject == provider_alarm_id, Inbox.state == "parked")
-            .with_for_update()
-        )
-    )
+    """Let the strangers of this id be worked again, now that it is known, however late it is learnt."""
+    of_it = (Inbox.account_id == account_id) & (Inbox.subject == provider_alarm_id)
+    stranger = (of_it & (Inbox.state == "parked")) | (of_it & (Inbox.state == "unmatched"))  # an index for each
+    parked = list(book.session.scalars(select(Inbox).where(stranger).order_by(Inbox.id).with_for_update()))
     for row in parked:
         row.state = "pending"
         row.attempts = 1

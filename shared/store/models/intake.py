@@ -53,6 +53,8 @@ class Inbox(Base):
         Index("ix_inbox_stream", "stream", "id", postgresql_where=text("state = 'pending'")),
         Index("ix_inbox_pending_incident", "incident_id", postgresql_where=text("state = 'pending'")),
         Index("ix_inbox_parked", "account_id", "subject", postgresql_where=text("state = 'parked'")),
+        # Apart from the one above, which is read every second: strangers of others may become many.
+        Index("ix_inbox_unmatched", "account_id", "subject", postgresql_where=text("state = 'unmatched'")),
         Index("ix_inbox_set_aside", "id", postgresql_where=text("state IN ('set_aside', 'unmatched')")),
     )
 
