@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.processes import cpu_of, cpu_of_family, cpu_of_session
 from deploy.cli.stack import Stack
 
 PERSON = {"name": "Jane Example", "phone": "+12025550142", "pin": "4711"}
@@ -31,6 +32,14 @@ def open_desk() -> Iterator[Stack]:
             yield stack
         finally:
             stack.erase()
+
+
+def cpu_seconds(stack: Stack) -> dict[str, float]:
+    """CPU seconds so far, by process of the Procfile, and of the servers."""
+    pids: dict[str, int] = json.loads((stack.data_dir / "run.json").read_text())["pids"]
+    del pids["up"]
+    found = {name: cpu_of_session(pid) for name, pid in pids.items()}
+    return found | {"postgres": cpu_of_family(pids["postgres"]), "redis": cpu_of(pids["redis"])}
 
 
 def door_port(stack: Stack) -> int:

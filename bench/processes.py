@@ -34,6 +34,11 @@ def cpu_of_family(pid: int) -> float:
     return cpu_of(pid) + sum(cpu_of(child) for child in _every_pid() if _field(child, 1) == str(pid))
 
 
+def cpu_of_session(leader: int) -> float:
+    """CPU seconds of all living processes of a session, and of those that they have waited for."""
+    return sum(cpu_of(pid) for pid in _every_pid() if _field(pid, 3) == str(leader))
+
+
 def resident(pid: int) -> int:
     """The memory that a process occupies, in bytes."""
     try:

@@ -18,7 +18,7 @@ from typing import Any
 import requests
 from sqlalchemy import text
 
-from bench.desk import PERSON, door_port, open_desk, post
+from bench.desk import PERSON, cpu_seconds, door_port, open_desk, post
 from bench.figures import Goal, percentile
 from bench.load import Fired, Gun
 from bench.tables import number, table
@@ -67,6 +67,8 @@ class Aftermath:
     settled_s: float
     writebacks_waiting: int
     watchman: int
+    # Seconds, by process, from the first alarm until all were worked.
+    cpu: dict[str, float]
 
 
 def main() -> int:
@@ -93,12 +95,13 @@ def storm(stack: Stack, gun: Gun, size: Size) -> tuple[Fired, Aftermath]:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"}).execute(text("VACUUM ANALYZE site"))
     posts = [post(stack.described["api_key"], body) for _, body in alarms]
     due = [at for at, _ in alarms]
+    before = cpu_seconds(stack)
     fired = gun.fire(door_port(stack), posts, seconds=SETTLED_WITHIN_S, due=due)
     moments = {body["incident_ref"]: fired.began + at for at, body in alarms}
-    return fired, _aftermath(stack, moments, fired.began + size.seconds)
+    return fired, _aftermath(stack, moments, fired.began + size.seconds, before)
 
 
-def _aftermath(stack: Stack, moments: dict[str, float], last: float) -> Aftermath:
+def _aftermath(stack: Stack, moments: dict[str, float], last: float, before: dict[str, float]) -> Aftermath:
     wanted = {ref for ref in moments if ref.startswith(DISPATCHED)}
     ends = time.monotonic() + SETTLED_WITHIN_S
     while (_number(stack, "SELECT count(*) FROM inbox WHERE state = 'pending'") or _unserved(stack)) and (
@@ -106,6 +109,7 @@ def _aftermath(stack: Stack, moments: dict[str, float], last: float) -> Aftermat
     ):
         time.sleep(0.5)
     settled_s = time.time() - last
+    cpu = {name: seconds - before.get(name, 0.0) for name, seconds in cpu_seconds(stack).items()}
     with stack.session() as session:
         rows = session.execute(text("SELECT incident_ref, status FROM incident")).all()
     incidents = Counter(row[0] for row in rows)
@@ -121,6 +125,7 @@ def _aftermath(stack: Stack, moments: dict[str, float], last: float) -> Aftermat
         settled_s=max(0.0, settled_s),
         writebacks_waiting=_number(stack, "SELECT count(*) FROM outbox WHERE kind = 'writeback' AND state = 'pending'"),
         watchman=_number(stack, "SELECT coalesce((detail->>'acted')::int, 0) FROM heartbeat WHERE name = 'watchman'"),
+        cpu=cpu,
     )
 
 
@@ -161,6 +166,8 @@ def show(size: Size, fired: Fired, after: Aftermath) -> None:
     ]
     words = f"{size.troubles} troubles, {size.panics} panics, {size.fires} fires in {size.seconds:.0f} s"
     print(f"\n{table([words, 'p50 or count', 'p95 (acceptance: p99)'], rows)}\n")
+    most = sorted(after.cpu.items(), key=lambda pair: -pair[1])
+    print(f"{table(['process', 'CPU s'], [[name, number(seconds, 1)] for name, seconds in most])}\n")
     for goal in (
         Goal("p99 of acceptance, s", percentile(took, 99), 1.0, below=True),
         Goal("p95 of panic to provider, s", percentile(after.panics, 95), 2.0, below=True),
