@@ -67,9 +67,8 @@ def answered_or_told(history: History) -> Iterator[Violation]:
         elif not _is_served(history, incident) and not _called_off(history, incident):
             if incident["status"] not in WAITING:
                 yield _about(incident, f"{incident['status']} without any response at the provider")
-            for way in BOTH_WAYS:
-                if not any(told.way == way for told in history.told_of.get(incident["id"], [])):
-                    yield _about(incident, f"no response, and nobody was ever told at the {way} address")
+            for way in set(BOTH_WAYS) - _knowing(history, incident):
+                yield _about(incident, f"no response, and nobody was ever told at the {way} address")
 
 
 @promise("a response is what the provider says it is")
@@ -183,6 +182,13 @@ def _is_served(history: History, incident: Row) -> bool:
         for leg in history.legs_of(incident["id"])
         if leg["provider_alarm_id"]
     )
+
+
+def _knowing(history: History, incident: Row) -> set[str]:
+    """The addresses that know of a notice, or of a write-back that says as much."""
+    ways = {told.way for told in history.told_of.get(incident["id"], [])}
+    said = {heard.body["status"] for heard in history.heard_of.get(incident["id"], [])}
+    return ways | ({"platform"} if said & {"unconfirmed", "failed"} else set())
 
 
 def _called_off(history: History, incident: Row) -> bool:

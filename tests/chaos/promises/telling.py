@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from shared.domain.retry import ESCALATION_SCHEDULE_S
 from tests.chaos.history import Emitted, Heard, History, Row
 from tests.chaos.promises.alarms import GRAIN_S, WAITING
 from tests.chaos.promises.promise import BOTH_WAYS, Violation, promise
@@ -69,8 +70,11 @@ def _late(history: History, incident: Row, way: str, due: Due) -> Iterator[Viola
         ]
     known = min(heard, default=history.now)
     waited = min(known, due.cleared_at) - due.at
-    waited -= history.silence_s(way, due.at, due.at + max(waited, 0.0))
-    if waited > history.patience.slack_s:
+    silence = history.silence_s(way, due.at, due.at + max(waited, 0.0))
+    # An address that was away is tried again after a pause.
+    allowed = history.patience.slack_s + (ESCALATION_SCHEDULE_S[-1] if silence else 0.0)
+    waited -= silence
+    if waited > allowed:
         words = f"{due.what}: the {way} address was told {waited:.1f} s late"
         yield Violation(words, incident["id"], incident["incident_ref"])
 
