@@ -33,6 +33,13 @@ SITES = text("""
 """)
 SETTLED_WITHIN_S = 300.0
 DISPATCHED = ("panic", "fire")
+STAGES = text("""
+    SELECT i.incident_ref, extract(epoch FROM i.received_at), extract(epoch FROM b.worked_at),
+        extract(epoch FROM d.sending_at)
+    FROM incident i
+    JOIN inbox b ON b.incident_id = i.id AND b.source = 'alarm'
+    JOIN dispatch d ON d.incident_id = i.id
+""")
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,8 @@ class Aftermath:
     # From the moment of a panic until the provider began to read its request, in seconds.
     panics: list[float]
     fires: list[float]
+    # On that way: from its moment until the door has it, until it is decided, until its create is about to leave.
+    stages: dict[str, list[float]]
     settled_s: float
     writebacks_waiting: int
     watchman: int
@@ -122,11 +131,24 @@ def _aftermath(stack: Stack, moments: dict[str, float], last: float, before: dic
         doubled=sum(count - 1 for count in [*incidents.values(), *creates.values()]),
         panics=[took for ref, took in first.items() if ref.startswith("panic")],
         fires=[took for ref, took in first.items() if ref.startswith("fire")],
+        stages=_stages(stack, moments),
         settled_s=max(0.0, settled_s),
         writebacks_waiting=_number(stack, "SELECT count(*) FROM outbox WHERE kind = 'writeback' AND state = 'pending'"),
         watchman=_number(stack, "SELECT coalesce((detail->>'acted')::int, 0) FROM heartbeat WHERE name = 'watchman'"),
         cpu=cpu,
     )
+
+
+def _stages(stack: Stack, moments: dict[str, float]) -> dict[str, list[float]]:
+    with stack.session() as session:
+        rows = session.execute(STAGES).all()
+    names = ("its moment to the door's row", "the row to the decision", "the decision to the send")
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for ref, *stages in rows:
+        ends = [moments[ref], *(float(at) for at in stages if at is not None)]
+        for name, began, ended in zip(names, ends, ends[1:], strict=False):
+            found[name].append(ended - began)
+    return found
 
 
 def _unserved(stack: Stack) -> int:
@@ -158,6 +180,7 @@ def show(size: Size, fired: Fired, after: Aftermath) -> None:
         ["acceptance, ms", number(percentile(took, 50) * 1000, 1), number(percentile(took, 99) * 1000, 1)],
         ["panic to provider, ms", *_pair(after.panics)],
         ["fire to provider, ms", *_pair(after.fires)],
+        *([f"... {name}", *_pair(took)] for name, took in after.stages.items()),
         ["last alarm to all worked, s", number(after.settled_s, 1), ""],
         ["write-backs that still wait", number(after.writebacks_waiting), ""],
         ["rows worked by the watchman", number(after.watchman), ""],
