@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 
 import psycopg
 from sqlalchemy.engine import make_url
@@ -97,17 +97,18 @@ class Aged(Ours):
 
 @dataclass(frozen=True)
 class Cost:
-    """Of 1,000 events: CPU seconds at the door, of the worker, and of Postgres for both; and seconds to apply them."""
+    """Of 1,000 events: CPU seconds of the door and the worker, of Postgres for each, and the seconds to apply them."""
 
     door: float
+    door_postgres: float
     worker: float
-    postgres: float
+    worker_postgres: float
     wall: float
 
     @property
     def cpu(self) -> float:
         """All of it."""
-        return self.door + self.worker + self.postgres
+        return self.door + self.door_postgres + self.worker + self.worker_postgres
 
 
 def main() -> None:
@@ -143,15 +144,16 @@ def play(game: Game, ground: Ground, gun: Gun, first: int) -> Cost:
     game.stop_workers()
     return Cost(
         door=accepting.per_1000(accepting.own),
+        door_postgres=accepting.per_1000(accepting.postgres),
         worker=applying.per_1000(applying.own),
-        postgres=accepting.per_1000(accepting.postgres) + applying.per_1000(applying.postgres),
+        worker_postgres=applying.per_1000(applying.postgres),
         wall=1000 / applying.rate,
     )
 
 
 def medians(found: list[Cost]) -> Cost:
     """Of the rounds."""
-    return Cost(*(middle([getattr(each, name) for each in found]) for name in ("door", "worker", "postgres", "wall")))
+    return Cost(*(middle([getattr(each, part.name) for each in found]) for part in fields(Cost)))
 
 
 def show(costs: dict[int, Cost], wrong: dict[int, int]) -> None:
@@ -160,25 +162,16 @@ def show(costs: dict[int, Cost], wrong: dict[int, int]) -> None:
     rows = [
         [
             number(size),
-            *(number(value, 3) for value in (cost.door, cost.worker, cost.postgres, cost.cpu, cost.wall)),
+            *(number(value, 3) for value in (*astuple(cost)[:-1], cost.cpu, cost.wall)),
             times(ratio(cost.cpu, least.cpu)),
             times(ratio(cost.wall, least.wall)),
             f"FAILED: {wrong[size]}" if wrong[size] else "each once",
         ]
         for size, cost in costs.items()
     ]
-    header = [
-        "finished events behind",
-        "CPU s door",
-        "worker",
-        "Postgres",
-        "all",
-        "s to apply",
-        "CPU",
-        "time",
-        "verdict",
-    ]
-    print(f"\n{table(header, rows)}\n\nPer 1,000 events; `CPU` and `time` as a multiple of the first row's.\n")
+    parts = ["CPU s door", "Postgres for it", "CPU s worker", "Postgres for it", "all", "s to apply"]
+    print(f"\n{table(['finished events behind', *parts, 'CPU', 'time', 'verdict'], rows)}")
+    print("\nPer 1,000 events; `CPU` and `time` are the two before them as a multiple of the first row's.\n")
     for size, cost in costs.items():
         if cost is not least:
             words = f"CPU per event with {size:,} behind it, times that with {min(costs):,}"
