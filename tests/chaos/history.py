@@ -204,7 +204,6 @@ def settled(history: History, before: datetime) -> History:
         alarms=tuple(alarm for alarm in history.alarms if (alarm.provider, alarm.id) in known),
         emitted=tuple(event for event in history.emitted if (event.provider, event.alarm) in known),
         heard=tuple(one for one in history.heard if one.body["incident_id"] in ids),
-        told=tuple(one for one in history.told if one.incident_id in ids),
     )
 
 

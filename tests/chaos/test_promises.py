@@ -20,6 +20,7 @@ ON_DISK, ONE = "what was accepted is on disk", "one event of a sender opens one 
 NAMED = "a response is what the provider says it is"
 REFUSED, CANCELLED = "what was refused is not dispatched", "a cancel is honoured"
 IN_TIME, WHOLE = "a person is told in time, in two ways", "write-backs are complete, without gaps"
+ASIDE = "what was set aside, died or is a stranger's is told once, in two ways"
 SIGNED = "what we sign is taken for ours"
 ORDER, EVENTS = "write-backs are in order", "each event of a provider is on its timeline, once"
 WORSE = "a turn for the worse that cannot be written back is told at the other address"
@@ -61,6 +62,11 @@ def heard(seq: int, seconds: float, **body: Any) -> Heard:
 def told(kind: str, seconds: float, *ways: str) -> tuple[Told, ...]:
     """A notice at both addresses, or at one."""
     return tuple(Told(T0 + seconds, way, kind, "inc_a") for way in ways or ("platform", "escalation"))
+
+
+def astray(*ways: str) -> tuple[Told, ...]:
+    """What is said of a stranger."""
+    return tuple(Told(T0, way, "stranger", None, "The provider reported an alarm that is not ours (z)") for way in ways)
 
 
 LEG = row(
@@ -110,7 +116,7 @@ def cancelling(outcome: str | None, *, live: bool = False, **values: Any) -> His
     """A history with a valid cancel, accepted one second into it."""
     incident = INCIDENT | {"cancel": outcome, "status": "cancelled"}
     alarms = (ProviderAlarm("noonlight", "x", "r", None, live=live),)
-    inbox = (row(incident_id="inc_a", source="cancel", subject=None, state="done"),)
+    inbox = (row(incident_id="inc_a", source="cancel", subject=None, state="done", received_at=at(1)),)
     wishes = (asked(), asked("cancel"))
     made = replace(GOOD, incidents=(incident,), alarms=alarms, operations=wishes, inbox=inbox)
     return replace(made, **values)
@@ -134,6 +140,20 @@ def growing(rss: int, files: int) -> tuple[Sample, ...]:
 
 SECOND = LEG | {"id": 2, "provider_alarm_id": "y"}
 BOTH = (ProviderAlarm("noonlight", "x", "r", None, live=False), ProviderAlarm("noonlight", "y", "r", None, live=True))
+ASTRAY = row(
+    received_at=at(1), id=8, source="webhook", state="unmatched", subject="z", account_id="noonlight", incident_id=None
+)
+DEAD = row(
+    done_at=at(2),
+    id=9,
+    incident_id=None,
+    kind="note",
+    state="dead",
+    seq=None,
+    urgent=False,
+    worse=False,
+    created_at=at(1),
+)
 FAILED = step("failed", "failed", 2.0)
 DOUBT, AGAIN = step("unconfirmed", "unconfirmed", 1.5), step("unconfirmed", "unconfirmed", 200.0)
 RESENT = step("resent", "requesting", 2.0)
@@ -174,6 +194,15 @@ BROKEN: list[tuple[str, History]] = [
     (WHOLE, replace(GOOD, heard=(heard(2, 2.5),))),
     (WHOLE, replace(GOOD, heard=(*GOOD.heard, replace(heard(2, 3), id="wb_other")))),
     (WHOLE, replace(GOOD, heard=(*GOOD.heard, heard(3, 3)))),
+    (
+        ASIDE,
+        replace(
+            GOOD,
+            inbox=(row(received_at=at(1), id=7, source="note", state="set_aside", subject=None, incident_id=None),),
+        ),
+    ),
+    (ASIDE, replace(GOOD, inbox=(ASTRAY,), told=astray("platform"))),
+    (ASIDE, replace(GOOD, outbox=(*GOOD.outbox, DEAD))),
     (SIGNED, replace(GOOD, badly_signed=1)),
     (ORDER, replace(GOOD, heard=(heard(2, 2.5), heard(1, 3.5)))),
     (EVENTS, replace(GOOD, timeline=GOOD.timeline[:2])),
@@ -204,6 +233,7 @@ def test_audit_finds_a_broken_promise(promise: str, history: History) -> None:
         replace(GOOD, alarms=BOTH, attempts=(LOST_ANSWER,), timeline=(*GOOD.timeline, RESENT)),
         replace(GOOD, samples=growing(5_000_000, 5)),
         cancelling("requested", told=told("cancel_unconfirmed", 20)),
+        replace(GOOD, inbox=(ASTRAY,), told=astray("platform", "escalation")),
         unserved("unconfirmed", DOUBT, RESENT, AGAIN, told=told("unconfirmed", 2)),
     ],
 )

@@ -14,6 +14,8 @@ from tests.chaos.promises.promise import BOTH_WAYS, Violation, promise
 BAD = ("unconfirmed", "failed")
 # A write-back waits for its predecessor so long at most (design, section 6).
 ORDER_S = 60.0
+# By then a stranger was given up, and whoever must know of it was told.
+TOLD_BY_S = 60.0
 
 
 @promise("a person is told in time, in two ways")
@@ -103,6 +105,35 @@ def worse_told(history: History) -> Iterator[Violation]:
         if waited > history.patience.slack_s:
             words = f"write-back {row['seq']} lay for long, and the escalation address was told {waited:.1f} s late"
             yield Violation(words, incident["id"], incident["incident_ref"])
+
+
+@promise("what was set aside, died or is a stranger's is told once, in two ways")
+def set_aside_told(history: History) -> Iterator[Violation]:
+    """However it ended: somebody must look at it (law 13). A notice that a person silenced counts as told."""
+    silenced = {row["subject"] for row in history.notices if row["acknowledged_at"] is not None}
+    said: dict[str, list[str]] = {way: [] for way in BOTH_WAYS}
+    for told in history.told:
+        said[told.way].append(told.text)
+    for subject, words in _to_be_told(history):
+        for way in BOTH_WAYS:
+            if subject not in silenced and not any(words in text for text in said[way]):
+                yield Violation(f"{subject} ({words}) was not told at the {way} address")
+
+
+def _to_be_told(history: History) -> Iterator[tuple[str, str]]:
+    """Subjects of notices, and words that each of them carries. What came just now may not have been told yet."""
+    before = history.now - TOLD_BY_S
+    for row in history.inbox:
+        if row["received_at"].timestamp() > before:
+            continue
+        if row["state"] == "set_aside":
+            yield f"inbox:{row['id']}", f"(row {row['id']},"
+        elif row["state"] == "unmatched" and row["subject"]:
+            yield f"stranger:{row['account_id']}:{row['subject']}", f"({row['subject']})"
+    for row in history.outbox:
+        died = row["state"] == "dead" and row["kind"] not in ("notice", "escalation")
+        if died and row["done_at"].timestamp() <= before:
+            yield f"outbox:{row['id']}", f"A {row['kind']} is dead: "
 
 
 def _silenced(history: History, incident: Row) -> bool:
