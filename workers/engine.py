@@ -123,6 +123,8 @@ class Engine:
                     any_try=room.retries > 0,
                     idle=room.idle,
                 )
+            if lease is None and room.full:
+                self.deps.ringer.ring(self.lane)  # this process has its share; another may have threads free
             return [] if lease is None else [lease]
 
         turn = Turn(time.monotonic() + TURN_S)
@@ -132,6 +134,8 @@ class Engine:
             self._work(leases[0])
             self.sign_of_life(worked=True)
             leases = [] if turn.over() else self.slots.lease(lambda room: self._take(room, 0.0), want=1)
+            if leases:
+                self.deps.ringer.ring(self.lane)  # more waits than this process had threads for
         return worked
 
     def drain(self, *, overdue_s: Callable[[], float] = lambda: 0.0, turn: Turn = NO_TURN) -> int:

@@ -212,8 +212,9 @@ def _over(book: Ledger, leg: Leg, incidents: list[Incident], status: Status, bef
         book.end_notice(f"leg:{leg.id}")
     served = leg.arrived or leg.outcome != "accepted"
     alive = [] if served else [incident for incident in incidents if _still_needs(incident, before)]
-    unserved = [incident for incident in alive if not _raised_anew(book, leg, incident)]
-    if unserved and any(link.joined for link in book.legs[leg.id].links):
+    shared = any(link.joined for link in book.legs[leg.id].links)
+    unserved = [incident for incident in alive if shared and not _raised_anew(book, leg, incident)]
+    if unserved:
         leg.outcome = "ended"
         book.session.flush()
         for incident in unserved:
