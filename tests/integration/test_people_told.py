@@ -128,6 +128,23 @@ def test_attempts_go_on_when_a_person_acknowledged(town: Town) -> None:
     town.until(lambda: town.status(incident) == "requested")
 
 
+def test_person_is_told_when_he_acknowledged_before_there_was_anything_to_tell(town: Town) -> None:
+    """Found by chaos: a word that lay in the inbox for a while silenced a notice that was opened meanwhile."""
+    refuse(town)
+    incident = town.alarm("panic")
+    town.settle()
+    assert town.post(f"/v1/incidents/{incident}/acknowledge", {"by": "Ann"}).ok
+    town.change("UPDATE inbox SET next_attempt_at = 'infinity' WHERE state = 'pending'")
+    town.change("UPDATE incident SET received_at = now() - interval '31 seconds' WHERE id = :i", i=incident)
+    town.change("UPDATE job SET next_run_at = now()")
+    town.turn(Lane.PERIODIC)
+    town.change("UPDATE inbox SET next_attempt_at = now() WHERE state = 'pending'")
+    town.settle()
+    assert "acknowledged_by_operator" in town.events(incident)
+    tell(town)
+    assert counts(town, "not_accepted") == (1, 1)
+
+
 def test_person_is_told_again_when_an_acknowledged_alarm_fails(town: Town) -> None:
     """That it is given up is news to whoever heard that it was late."""
     refuse(town)

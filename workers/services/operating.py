@@ -170,13 +170,18 @@ def close(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
 
 
 def acknowledge(book: Ledger, row: Inbox, body: dict[str, Any]) -> None:
-    """Silence the notices of an incident; attempts go on."""
+    """Silence the notices of an incident; attempts go on. What was opened after he spoke he cannot have heard of."""
     incident = _incident(book, row)
     by = _named(book, incident, body, "acknowledge")
     incident.acknowledged_by = by
     book.session.execute(
         update(Notice)
-        .where(Notice.incident_id == incident.id, Notice.ended_at.is_(None), Notice.acknowledged_at.is_(None))
+        .where(
+            Notice.incident_id == incident.id,
+            Notice.ended_at.is_(None),
+            Notice.acknowledged_at.is_(None),
+            Notice.opened_at <= row.received_at,
+        )
         .values(acknowledged_at=book.now, acknowledged_by=by)
         .execution_options(synchronize_session=False)
     )
