@@ -133,6 +133,7 @@ def cancelled(history: History) -> Iterator[Violation]:
 def _honoured(history: History, incident: Row, wish: Operation) -> Iterator[Violation]:
     outcome = incident["cancel"]
     told = {(one.kind, one.way) for one in history.told_of.get(incident["id"], [])}
+    told |= {(str(one.body["event"]), "platform") for one in history.heard_of.get(incident["id"], [])}
     if outcome is None:
         yield _about(incident, "a valid cancel was accepted and forgotten")
     for way in BOTH_WAYS:
