@@ -16,6 +16,7 @@ from shared.domain.lanes import Lane
 from shared.store.engine import each_alone
 from shared.store.outbox import Lease, lease_due, lease_row
 from workers.deps import Deps
+from workers.pace import Pace
 from workers.services import (
     calling,
     cancelling,
@@ -105,6 +106,7 @@ class Engine:
         )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=lane.value)
         self._signs: dict[bool, float] = {}
+        self._pace = Pace(deps.settings.intake_batch)
 
     # -- rows of the outbox ----------------------------------------------------------------------------------------
 

@@ -76,6 +76,17 @@ def test_stream_keeps_its_order_when_its_batch_is_parted(town: Town) -> None:
     town.change("DELETE FROM inbox WHERE state = 'pending'")
 
 
+def test_panic_is_committed_before_the_troubles_that_were_there_first(town: Town) -> None:
+    """A batch of its own: it does not wait for the commit of theirs."""
+    for number in range(5):
+        _trouble(town, f"before-{number}")
+    panic = town.alarm("panic", ref="urgent")
+
+    assert intake.work_batch(town.deps) == 1
+    assert town.one("SELECT count(*) FROM dispatch WHERE incident_id = :i", i=panic) == 1
+    assert intake.work_batch(town.deps) == 5
+
+
 def test_lease_that_a_crash_of_the_server_forgot_is_worked_once(town: Town) -> None:
     """Its commit is not synchronous: two owners then have the same token, and the second finds nothing pending."""
     incident = town.alarm("burglary", ref="forgotten")

@@ -44,10 +44,10 @@ ACTIONS = operating.ACTIONS | {
 }
 
 
-def work_batch(deps: Deps) -> int:
-    """Lease and work one batch; how many rows were leased (0: nothing was due)."""
+def work_batch(deps: Deps, size: int | None = None) -> int:
+    """Lease and work one batch of `size` rows (default: the setting); how many were leased (0: nothing was due)."""
     with deps.sessions.begin() as session:
-        taken = lease_batch(session, deps.settings.intake_batch)
+        taken = lease_batch(session, size or deps.settings.intake_batch)
     together = [one for one in taken if one.attempts <= TRIES_IN_A_BATCH]
     if together:
         _work_together(deps, together)
