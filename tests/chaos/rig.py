@@ -26,7 +26,7 @@ REDIS, POSTGRES = 0, 1
 LOOK_EVERY_S = 0.1
 RESTART_AFTER_S = 0.5
 LOOK_S = 60.0
-# An eighth of production's patience, so that an hour holds as many stories as a day.
+# A third to a fifth of production's patience (for strangers far less), so that an hour holds more stories.
 PACE: dict[str, Any] = {
     "call_s": 3.0,
     "lease_margin_s": 1.5,
