@@ -78,8 +78,7 @@ def _in_one(duty: Callable[[Ledger], None], deps: Deps) -> None:
     with deps.sessions.begin() as session:
         book = Ledger(session, deps)
         duty(book)
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _doubts(book: Ledger) -> None:

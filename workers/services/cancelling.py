@@ -233,8 +233,7 @@ def cancel(deps: Deps, lease: Lease) -> None:
         calling.frame(deps, lease), account, provider_alarm_id, sealed.get("pin")
     )
     book = deps.record(lambda session: _settle(session, deps, lease, leg_id, outcome, attempt_id))
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _say_why(deps: Deps, lease: Lease, account: Account, leg_id: int, provider_alarm_id: str, why: str) -> None:

@@ -21,7 +21,7 @@ from workers.deps import Deps
 from workers.services import calling, doubting, joining, legs
 from workers.services.ledger import Ledger
 from workers.services.requests import build, why_blocked
-from workers.services.settling import in_doubt, record, ring, stop_if_cancelled
+from workers.services.settling import in_doubt, record, stop_if_cancelled
 
 HOLD_S = 0.5
 SITE_WAIT_S = 10.0
@@ -100,7 +100,7 @@ def _commit(deps: Deps, work: Callable[[Ledger], Plan]) -> Plan:
         return book, work(book)
 
     book, plan = deps.record(run, patience_s=PLAN_PATIENCE_S)
-    ring(deps, book)
+    book.ring_out()
     return plan
 
 
@@ -290,4 +290,4 @@ def _not_sent(deps: Deps, lease: Lease, plan: Plan) -> None:
                 stop_if_cancelled(book, row, leg, incident)
         return book
 
-    ring(deps, deps.record(work))
+    deps.record(work).ring_out()

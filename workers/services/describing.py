@@ -67,8 +67,7 @@ def describe(deps: Deps, lease: Lease) -> None:
             plan.profile,
         )
     book = deps.record(lambda session: _settle(Ledger(session, deps), lease, plan, outcome))
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _begin(book: Ledger, lease: Lease) -> Description | None:

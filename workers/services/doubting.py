@@ -56,8 +56,7 @@ def look_up(deps: Deps, lease: Lease, leg_id: int) -> None:
         return book
 
     book = deps.record(work)
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _conclude(book: Ledger, row: Outbox, leg: Leg, incident: Incident, listing: Listing | None) -> None:

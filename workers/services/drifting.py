@@ -13,17 +13,10 @@ from shared.domain.lanes import Lane
 from shared.providers.base import Account
 from shared.store.models import Drift, Outbox
 from shared.store.reconciling import Run
-from workers.deps import Deps
 from workers.services.ledger import Ledger
 
 # After all that belongs to an incident: a listing may show thousands at once.
 PRIORITY = 80
-
-
-def ring(deps: Deps, book: Ledger) -> None:
-    """Ring for all that a committed book asked for."""
-    for what in book.rings():
-        deps.ringer.ring(what)
 
 
 def tell_found(book: Ledger, run: Run, account: Account, fresh: Iterable[tuple[int, Finding]]) -> None:

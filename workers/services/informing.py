@@ -54,8 +54,7 @@ def inform(deps: Deps, lease: Lease) -> None:
         return
     outcome = _call(deps, lease, message)
     book = deps.record(lambda session: _settle(session, deps, lease, message, outcome))
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _load(book: Ledger, lease: Lease) -> Message | None:

@@ -92,8 +92,7 @@ def work_rows(deps: Deps, taken: list[Taken]) -> None:
         return book
 
     book = deps.record(work, patience_s=WORK_PATIENCE_S)
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _lock_all(book: Ledger, taken: list[Taken]) -> None:

@@ -95,8 +95,7 @@ def introduce(deps: Deps, lease: Lease) -> None:
             deps.record(lambda session: _give_back(session, deps, lease))
             return
     book = deps.record(lambda session: _settle(Ledger(session, deps), lease, plan, outcome, attempt))
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _load(book: Ledger, lease: Lease) -> Introduction | None:

@@ -98,8 +98,7 @@ def try_join(deps: Deps, lease: Lease, leg_id: int, candidate: Open) -> bool:
     book = deps.record(work)
     if book is None:
         return False
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
     return True
 
 

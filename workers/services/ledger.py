@@ -310,12 +310,13 @@ class Ledger:
         """Ring for a lane, or for one row of `dispatch`, after the commit."""
         self._asked.add(what)
 
-    def rings(self) -> list[Lane | Row]:
-        """What to ring for; call it after the commit, when the rows have their ids."""
+    def ring_out(self) -> None:
+        """Ring for all that was asked for, alarms first; call it after the commit, when the rows have their ids."""
         asked = set(self._asked)
         for row in self._rows:
             asked.add(Row(row.kind, row.id) if row.lane == Lane.DISPATCH.value else Lane(row.lane))
-        return sorted(asked, key=lambda what: isinstance(what, Lane))  # alarms first
+        for what in sorted(asked, key=lambda what: isinstance(what, Lane)):
+            self.deps.ringer.ring(what)
 
     def wake_creates(self, site_id: int | None) -> None:
         """Make the creates that wait for this site due now, and ring for them."""

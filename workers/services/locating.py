@@ -179,8 +179,7 @@ def send(deps: Deps, lease: Lease) -> None:
         frame = calling.frame(deps, lease)
         outcome = locations.send_location(frame, move.account, move.provider_alarm_id, move.point)
     book = deps.record(lambda session: _settle(Ledger(session, deps), lease, move, outcome))
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _begin(book: Ledger, lease: Lease) -> Move | None:

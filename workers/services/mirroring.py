@@ -49,8 +49,7 @@ def mirror(deps: Deps, lease: Lease) -> None:
         return book
 
     book = deps.record(work)
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _tell(book: Ledger, leg_id: int, found: Sequence[Message], source: str) -> None:

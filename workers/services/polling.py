@@ -68,8 +68,7 @@ def poll(deps: Deps, lease: Lease) -> None:
     except SourceFailed as failed:
         failure = failed.reason
     book = deps.record(lambda session: _settle(Ledger(session, deps), lease, question, found, failure))
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _load(book: Ledger, lease: Lease) -> Question | None:

@@ -55,8 +55,7 @@ def probe(deps: Deps, lease: Lease) -> None:
     if capability is not None:
         outcome = capability.probe(calling.frame(deps, lease), account)
     book = deps.record(lambda session: _settle(Ledger(session, deps), lease, account, outcome))
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _settle(book: Ledger, lease: Lease, account: Account, outcome: Outcome) -> Ledger:

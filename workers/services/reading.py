@@ -50,8 +50,7 @@ def read(deps: Deps, lease: Lease) -> None:
         return book
 
     book = deps.record(work)
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def begin(session: Session, lease: Lease) -> bool:

@@ -141,7 +141,7 @@ def _compare(work: Work) -> Counter[Kind]:
         after: str | None = ""
         while after is not None:
             page = work.deps.record(partial(read, work=work, after=after))
-            drifting.ring(work.deps, page.book)
+            page.book.ring_out()
             counts.update(page.counts)
             after = page.last
     return counts
@@ -227,7 +227,7 @@ def _clear(work: Work) -> None:
 
     while True:
         book, count = work.deps.record(part)
-        drifting.ring(work.deps, book)
+        book.ring_out()
         if count < BATCH:
             return
 
@@ -243,4 +243,4 @@ def _end(deps: Deps, run: Run, state: str, reason: str) -> None:
             drifting.tell_people(book, run)
         return book
 
-    drifting.ring(deps, deps.record(work))
+    deps.record(work).ring_out()

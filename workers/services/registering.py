@@ -50,8 +50,7 @@ def register(deps: Deps, lease: Lease) -> None:
         outcome = directory.put_site(calling.frame(deps, lease), account, value, look_first=look_first)
     told = Told(site_id, version, deleting, outcome)
     done = deps.record(lambda session: _settle(session, deps, lease, told))
-    for what in done.rings():
-        deps.ringer.ring(what)
+    done.ring_out()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from shared.store.models import Drift, Site
 from shared.store.reconciling import Run
 from shared.store.site_saving import send
 from workers.deps import Deps
-from workers.services import drifting
 from workers.services.ledger import Ledger
 
 PART = 200
@@ -37,7 +36,7 @@ def repair(deps: Deps, run: Run, account: Account, *, missing: int) -> None:
     after: int | None = 0
     while after is not None:
         book, after = deps.record(partial(_part, deps=deps, run=run, account=account, missing=missing, after=after))
-        drifting.ring(deps, book)
+        book.ring_out()
 
 
 def _part(

@@ -19,12 +19,6 @@ from workers.services import calling, joining, legs, surplus
 from workers.services.ledger import Ledger
 
 
-def ring(deps: Deps, book: Ledger) -> None:
-    """Ring for all that a committed book asked for."""
-    for what in book.rings():
-        deps.ringer.ring(what)
-
-
 def record(deps: Deps, lease: Lease, leg_id: int, incident_id: str, outcome: Outcome, attempt_id: int | None) -> None:
     """Record an outcome; a late owner only appends the answer that it got to its own leg (law 3)."""
     twin = joining.Twin.NONE
@@ -52,7 +46,7 @@ def record(deps: Deps, lease: Lease, leg_id: int, incident_id: str, outcome: Out
         assert isinstance(outcome, Accepted)
         twin = joining.judge_twin(deps, lease, leg_id, outcome.provider_id)
         book = deps.record(work)
-    ring(deps, book)
+    book.ring_out()
 
 
 def settle_twin(book: Ledger, row: Outbox, leg: Leg, incident: Incident, outcome: Accepted, twin: joining.Twin) -> None:

@@ -98,8 +98,7 @@ def ask(deps: Deps, lease: Lease) -> None:
     assert verifier is not None
     outcome = verifier.ask(calling.frame(deps, lease), account, question)
     book = deps.record(lambda session: _asked(session, deps, lease, question.id, outcome))
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _asked(session: Session, deps: Deps, lease: Lease, task_id: str, outcome: Outcome) -> Ledger:
@@ -153,8 +152,7 @@ def overdue(deps: Deps) -> None:
         except Exception as error:  # noqa: BLE001 - one that cannot go holds back no other
             failed = error
             continue
-        for what in book.rings():
-            deps.ringer.ring(what)
+        book.ring_out()
     if failed is not None:
         raise failed
 

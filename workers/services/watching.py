@@ -82,8 +82,7 @@ def begin(deps: Deps) -> None:
     with deps.sessions.begin() as session:
         book = Ledger(session, deps)
         due = _ask(book)
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
     # Not under the legs' locks: a notice names its incident, and whoever has that may be waiting for the leg.
     with deps.sessions.begin() as session:
         book = Ledger(session, deps)
@@ -154,8 +153,7 @@ def watch(deps: Deps, lease: Lease) -> None:
     except ReadFailed as failed:
         why = failed.outcome.reason
     book = deps.record(lambda session: _settle(session, deps, lease, listing, why))
-    for what in book.rings():
-        deps.ringer.ring(what)
+    book.ring_out()
 
 
 def _settle(session: Session, deps: Deps, lease: Lease, listing: Listing | None, why: str) -> Ledger:
