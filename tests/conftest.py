@@ -1,9 +1,10 @@
-"""What every test may ask for: the embedded stack, and an empty or a migrated database of its own."""
+"""What every test may ask for: the embedded stack, a database of its own, empty or migrated, and a door on it."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,11 +14,13 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from deploy.embedded import Embedded
+from shared.store import migrate
+from tests.integration.door_stage import Stage, close_stage, open_stage
 
 
-@pytest.fixture(scope="session")
-def embedded() -> Iterator[Embedded]:
-    """A running Redis and Postgres for this test session, on data of their own."""
+@contextmanager
+def running_servers() -> Iterator[Embedded]:
+    """A Redis and a Postgres on data of their own, erased afterwards."""
     # Not `tmp_path`: the account that runs Postgres for root cannot enter pytest's folders.
     with tempfile.TemporaryDirectory(prefix="tocsin-tests-") as folder:
         stack = Embedded(Path(folder) / "data")
@@ -27,6 +30,13 @@ def embedded() -> Iterator[Embedded]:
             yield stack
         finally:
             stack.erase()
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[Embedded]:
+    """The servers of this test session."""
+    with running_servers() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")
@@ -44,11 +54,25 @@ def database_url(embedded: Embedded) -> str:
 @pytest.fixture(scope="session")
 def migrated_database_url(embedded: Embedded) -> str:
     """The address of a database with Tocsin's tables, one for the session."""
-    from shared.store import migrate  # only tests of the store need it to be there
-
     url = fresh_database(embedded, "migrated")
     migrate.upgrade(url)
     return url
+
+
+@pytest.fixture(scope="module")
+def database(embedded: Embedded) -> str:
+    """The address of a database with Tocsin's tables, one for each module."""
+    url = fresh_database(embedded, "module")
+    migrate.upgrade(url)
+    return url
+
+
+@pytest.fixture
+def stage(database: str, redis_url: str) -> Iterator[Stage]:
+    """A door with a platform of its own, and nothing remembered."""
+    made = open_stage(database, redis_url)
+    yield made
+    close_stage(made)
 
 
 def fresh_database(embedded: Embedded, name: str) -> str:

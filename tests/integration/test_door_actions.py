@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from deploy.embedded import Embedded
 from shared.domain.lanes import Lane
-from shared.store import migrate
-from tests.conftest import fresh_database
 from tests.integration.door_stage import HOME, Stage, close_stage, open_stage
 from webhooks_app.answers import AlarmTaken, IncidentFull, IncidentList, NoticeShown
-
-
-@pytest.fixture(scope="module")
-def database(embedded: Embedded) -> str:
-    """A migrated database of this module."""
-    url = fresh_database(embedded, "actions")
-    migrate.upgrade(url)
-    return url
-
-
-@pytest.fixture
-def stage(database: str, redis_url: str) -> Iterator[Stage]:
-    """A door with a platform of its own."""
-    made = open_stage(database, redis_url)
-    yield made
-    close_stage(made)
 
 
 def raised(stage: Stage, ref: str = "A-1", **values: Any) -> str:

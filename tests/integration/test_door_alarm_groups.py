@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from deploy.embedded import Embedded
-from shared.store import migrate
-from tests.conftest import fresh_database
 from tests.integration.door_stage import HOME, Reply, Stage, close_stage, open_stage
 
 AT_ONCE = 12
-
-
-@pytest.fixture(scope="module")
-def database(embedded: Embedded) -> str:
-    """A migrated database of this module."""
-    url = fresh_database(embedded, "alarm_groups")
-    migrate.upgrade(url)
-    return url
-
-
-@pytest.fixture
-def stage(database: str, redis_url: str) -> Iterator[Stage]:
-    """A door with a platform of its own."""
-    made = open_stage(database, redis_url)
-    yield made
-    close_stage(made)
 
 
 def post(stage: Stage, ref: str, key: str | None = None, **values: Any) -> Reply:

@@ -6,33 +6,14 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
-from deploy.embedded import Embedded
 from shared.domain.lanes import Lane
-from shared.store import migrate, platforms
-from tests.conftest import fresh_database
-from tests.integration.door_stage import HOME, Reply, Stage, close_stage, open_stage
-
-
-@pytest.fixture(scope="module")
-def database(embedded: Embedded) -> str:
-    """A migrated database of this module."""
-    url = fresh_database(embedded, "callbacks")
-    migrate.upgrade(url)
-    return url
-
-
-@pytest.fixture
-def stage(database: str, redis_url: str) -> Iterator[Stage]:
-    """A door with a platform of its own."""
-    made = open_stage(database, redis_url)
-    yield made
-    close_stage(made)
+from shared.store import platforms
+from tests.integration.door_stage import HOME, Reply, Stage
 
 
 def event(number: int, **values: Any) -> dict[str, Any]:

@@ -7,13 +7,11 @@ import hashlib
 import hmac
 import json
 import socket
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +20,7 @@ import requests
 
 from deploy.embedded import Embedded
 from shared.store import migrate
-from tests.conftest import fresh_database
+from tests.conftest import fresh_database, running_servers
 from tests.integration.door_stage import HOME, Stage, close_stage, granian, open_stage
 
 SENDERS = 16
@@ -31,14 +29,8 @@ SENDERS = 16
 @pytest.fixture(scope="module")
 def own_embedded() -> Iterator[Embedded]:
     """Servers of this module, which it may kill and freeze."""
-    with tempfile.TemporaryDirectory(prefix="tocsin-tests-") as folder:
-        stack = Embedded(Path(folder) / "data")
-        Path(folder).chmod(0o711)
-        try:
-            stack.start()
-            yield stack
-        finally:
-            stack.erase()
+    with running_servers() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
 import pytest
 from schemathesis.specs.openapi import definitions
 
-from deploy.embedded import Embedded
-from shared.store import migrate
-from tests.conftest import fresh_database
-from tests.integration.door_stage import HOME, Reply, Stage, close_stage, open_stage
+from tests.integration.door_stage import HOME, Reply, Stage
 from webhooks_app.errors import ProblemDocument
 
 ALARM: dict[str, Any] = {"incident_ref": "A-1", "kind": "burglary", **HOME}
-
-
-@pytest.fixture(scope="module")
-def database(embedded: Embedded) -> str:
-    """A migrated database of this module."""
-    url = fresh_database(embedded, "requests")
-    migrate.upgrade(url)
-    return url
-
-
-@pytest.fixture
-def stage(database: str, redis_url: str) -> Iterator[Stage]:
-    """A door with a platform of its own."""
-    made = open_stage(database, redis_url)
-    yield made
-    close_stage(made)
 
 
 def send(stage: Stage, raw: bytes, content_type: str = "application/json") -> Reply:

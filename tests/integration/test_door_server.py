@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ import requests
 
 from deploy.embedded import Embedded
 from shared.store import migrate
-from tests.conftest import fresh_database
+from tests.conftest import fresh_database, running_servers
 from tests.integration.door_stage import HOME, Stage, close_stage, granian, open_stage
 
 ALARM: dict[str, Any] = {"incident_ref": "A-1", "kind": "burglary", **HOME}
@@ -30,14 +29,8 @@ ALARM: dict[str, Any] = {"incident_ref": "A-1", "kind": "burglary", **HOME}
 @pytest.fixture(scope="module")
 def own_embedded() -> Iterator[Embedded]:
     """Servers of this module, which it may freeze."""
-    with tempfile.TemporaryDirectory(prefix="tocsin-tests-") as folder:
-        stack = Embedded(Path(folder) / "data")
-        Path(folder).chmod(0o711)
-        try:
-            stack.start()
-            yield stack
-        finally:
-            stack.erase()
+    with running_servers() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from deploy.embedded import Embedded
 from shared.domain.lanes import Lane
 from shared.domain.lifecycle import Status
-from shared.store import migrate
-from tests.conftest import fresh_database
 from tests.integration.door_stage import Stage, close_stage, open_stage
 from webhooks_app.answers import PlatformShown, SiteList, SiteShown
 
@@ -25,22 +21,6 @@ HOUSE: dict[str, Any] = {
     "address": {"line1": "1 Main St", "city": "Austin", "state": "TX", "zip": "78701"},
     "contacts": [{"name": "Ann Example", "phone": "+1 202 555 0123"}],
 }
-
-
-@pytest.fixture(scope="module")
-def database(embedded: Embedded) -> str:
-    """A migrated database of this module."""
-    url = fresh_database(embedded, "sites")
-    migrate.upgrade(url)
-    return url
-
-
-@pytest.fixture
-def stage(database: str, redis_url: str) -> Iterator[Stage]:
-    """A door with a platform of its own."""
-    made = open_stage(database, redis_url)
-    yield made
-    close_stage(made)
 
 
 def test_site_goes_out_when_the_provider_keeps_a_directory(stage: Stage) -> None:

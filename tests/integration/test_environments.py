@@ -5,20 +5,10 @@ from __future__ import annotations
 import pytest
 
 from deploy.embedded import Embedded
-from shared.store import migrate
-from tests.conftest import fresh_database
 from tests.integration.door_stage import close_stage, open_stage
 from tests.town import QUICK, open_town
 
 NOONLIGHT = {"noonlight_token": "t", "noonlight_webhook_secrets": "s"}
-
-
-@pytest.fixture(scope="module")
-def database(embedded: Embedded) -> str:
-    """A migrated database of this module."""
-    url = fresh_database(embedded, "environments")
-    migrate.upgrade(url)
-    return url
 
 
 @pytest.mark.parametrize(
