@@ -87,7 +87,7 @@ def work_rows(deps: Deps, taken: list[Taken]) -> None:
         rows = hold_rows(session, taken)
         for row in rows:
             _work_row(book, row)
-        session.flush()
+        book.close()
         finish_rows(session, [row.id for row in rows])
         return book
 

@@ -21,7 +21,7 @@ from shared.domain.lifecycle import Status, ended
 from shared.domain.words import word
 from shared.doorbell import Row
 from shared.providers.base import Account
-from shared.store import telling
+from shared.store import moving, telling
 from shared.store.among import among
 from shared.store.models import Incident, IncidentLeg, Leg, Notice, Outbox, Platform, ProviderAccount, Site
 from shared.store.telling import Entry, WriteBack
@@ -86,6 +86,7 @@ class Ledger:
 
     def close(self) -> None:
         """Write what was told, after the rows that it speaks of. The commit does it by itself."""
+        moving.write(self.session)
         self.session.flush()
         if self._entries:
             telling.tell(self.session, self._entries, self._write_backs, self.now)
