@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import text
@@ -13,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from shared.clock import boot_time
 from shared.domain.lanes import Lane
+from shared.doorbell import Hold
 from shared.store.engine import each_alone
 from shared.store.outbox import Lease, lease_due, lease_row
+from workers.batches import Batches
 from workers.deps import Deps
-from workers.pace import Pace
 from workers.services import (
     calling,
     cancelling,
@@ -41,6 +41,7 @@ from workers.services import (
     writing_back,
 )
 from workers.slots import Room, Slots
+from workers.turn import NO_TURN, TURN_S, Turn
 
 log = structlog.get_logger(__name__)
 
@@ -68,24 +69,6 @@ HANDLERS: dict[str, Callable[[Deps, Lease], None]] = {
 # While calls are in flight, new rows are looked for this often; a finished call looks at once.
 LOOK_AGAIN_S = 0.1
 SIGN_OF_LIFE_S = 1.0
-# A turn and the calls that it leaves in flight end well before the broker's visibility timeout (60 s): a task that
-# outlives it is delivered a second time, and under steady load the copies would fill the worker.
-TURN_S = 20.0
-
-
-@dataclass(frozen=True)
-class Turn:
-    """How long one answer to the bell may go on (`ends` on the monotonic clock), and how it keeps the bell."""
-
-    ends: float = float("inf")
-    renew: Callable[[], None] = lambda: None
-
-    def over(self) -> bool:
-        """True when no further lease may be taken in this turn."""
-        return time.monotonic() >= self.ends
-
-
-NO_TURN = Turn()
 
 
 class Engine:
@@ -106,7 +89,11 @@ class Engine:
         )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=lane.value)
         self._signs: dict[bool, float] = {}
-        self._pace = Pace(deps.settings.intake_batch)
+        self._batches = Batches(
+            lambda rows: intake.work_batch(deps, rows),
+            deps.settings.intake_batch,
+            lambda worked: self.sign_of_life(worked=worked),
+        )
 
     # -- rows of the outbox ----------------------------------------------------------------------------------------
 
@@ -190,27 +177,26 @@ class Engine:
     def drain_lane(self, turn: Turn = NO_TURN) -> int:
         """Work this engine's lane until nothing is due, whichever lane it is."""
         if self.lane is Lane.INTAKE:
-            whole = self.deps.settings.intake_batch
-            return self._until_less(whole, lambda: intake.work_batch(self.deps), turn)
+            return self._batches.drain(turn)
         if self.lane is Lane.PERIODIC:
-            return self._until_less(1, lambda: jobs.work_due(self.deps), turn)
+            return self._one_by_one(lambda: jobs.work_due(self.deps), turn)
         return self.drain(turn=turn)
 
-    def _until_less(self, whole: int, work: Callable[[], int], turn: Turn) -> int:
-        """Work until a turn brings less than a whole batch: then nothing more was due when it was leased."""
+    def _one_by_one(self, work: Callable[[], int], turn: Turn) -> int:
         total = 0
-        while True:
-            count = 0 if turn.over() else work()
+        while not turn.over():
+            count = work()
             turn.renew()
             self.sign_of_life(worked=count > 0)
             total += count
-            if count < whole:
-                return total
+            if count == 0:
+                break
+        return total
 
     def answer_bell(self) -> None:
         """Hold the bell, drain, let go, and look once more: a row behind a suppressed ring is always seen."""
         with self.deps.bell.hold(self.lane) as bell:
-            turn = Turn(time.monotonic() + TURN_S, bell.renew)
+            turn = Turn(time.monotonic() + TURN_S, bell.renew, self._caller(bell))
             while True:
                 self.drain_lane(turn)
                 bell.let_go()
@@ -218,6 +204,19 @@ class Engine:
                     break
         if turn.over():
             self.deps.ringer.ring(self.lane, force=True)  # under steady load somebody else goes on
+
+    def _caller(self, bell: Hold) -> Callable[[], None]:
+        """Rings for another process that is idle; two threads of this one would only share an interpreter."""
+        open_to_all = False
+
+        def call() -> None:
+            nonlocal open_to_all
+            if not open_to_all:
+                bell.let_go()
+            open_to_all = True
+            self.deps.ringer.ring(self.lane)
+
+        return call
 
     # -- signs of life ---------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from tests.chaos.schedule import Episode
 
 SEED = 20261122
 PLAN = (
-    ("kill -9: worker_intake", "webhooks: duplicated"),
+    ("kill -9: worker_intake_1", "webhooks: duplicated"),
     ("Redis: full",),
     ("SIGTERM: web",),
     ("provider: lost answers",),

@@ -20,7 +20,7 @@ import requests
 from deploy.cli.leftovers import MARK
 
 PATIENCE_S = 120.0
-WORKERS = {"intake", "dispatch1", "dispatch2", "outgoing", "periodic"}
+WORKERS = {"intake1", "intake2", "dispatch1", "dispatch2", "outgoing", "periodic"}
 HOME = {
     "provider": "noonlight",
     "person": {"name": "Ann Example", "phone": "+1 202 555 0123"},

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from deploy.embedded import Embedded
+from shared.domain.lanes import Lane
+from shared.doorbell import Row
 from shared.store.inbox import lease_batch
 from tests.town import QUICK, Town, open_town
+from workers.engine import Engine
 from workers.services import intake
 
 MANY = 60
@@ -74,6 +79,52 @@ def test_stream_keeps_its_order_when_its_batch_is_parted(town: Town) -> None:
     seqs = [row[0] for row in numbered]
     assert seqs == list(range(1, len(seqs) + 1))
     town.change("DELETE FROM inbox WHERE state = 'pending'")
+
+
+def test_streams_keep_their_order_when_two_work_a_backlog(town: Town) -> None:
+    """Each incident's events are told as they came, though two processes take what they can get."""
+    deps = [town.new_deps(intake_batch=8) for _ in "12"]
+    incidents = [town.alarm("burglary", ref=f"shared-{number}") for number in range(10)]
+    for step in range(8):
+        for incident in incidents:
+            zone = {"event_id": f"step-{step}", "kind": "burglary", "zone": str(step)}
+            assert town.post(f"/v1/incidents/{incident}/events", zone).status_code == 202
+    town.bell.rung.clear()
+
+    threads = [threading.Thread(target=Engine(one, Lane.INTAKE, 1).answer_bell) for one in deps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    town.turn(Lane.INTAKE)
+
+    sql = "SELECT entry FROM timeline WHERE incident_id = :i AND event = 'event' ORDER BY id"
+    for incident in incidents:
+        told = [row[0].partition("zone ")[2].partition(";")[0] for row in town.rows(sql, i=incident)]
+        assert told == [str(step) for step in range(8)]
+    assert Lane.INTAKE in town.bell.rung  # whoever found the backlog called for help
+    for one in deps:
+        one.bell.close()
+
+
+def test_bell_is_open_while_there_is_a_backlog(town: Town) -> None:
+    """Held for a single alarm, and free for a second process as soon as a whole batch was found."""
+    deps = town.new_deps(intake_batch=5)
+    rings: list[bool] = []
+
+    class Listening:
+        def ring(self, what: Lane | Row, *, force: bool = False) -> None:
+            if what is Lane.INTAKE:
+                rings.append(deps.bell.ring(what))
+
+    listening = replace(deps, ringer=Listening())
+    for number in range(12):
+        _trouble(town, f"backlog-{number}")
+    deps.bell.ring(Lane.INTAKE)
+    Engine(listening, Lane.INTAKE, 1).answer_bell()
+    assert rings[0] is True  # the one that was called for
+    assert rings[1:] == [False] * len(rings[1:])  # and no second one while that has not come
+    deps.bell.close()
 
 
 def test_panic_is_committed_before_the_troubles_that_were_there_first(town: Town) -> None:

@@ -41,7 +41,7 @@ def _previous(rig: Rig, dice: Random) -> Iterator[None]:
         rig.left_out.add("the previous release: this tree has no history to take it from")
         yield
         return
-    names = {f"previous_{line}": line for line in ("worker_intake", "worker_dispatch_1", "worker_outgoing")}
+    names = {f"previous_{line}": line for line in ("worker_intake_1", "worker_dispatch_1", "worker_outgoing")}
     for name, line in names.items():
         rig.add(name, line, PYTHONPATH=str(tree))
     yield

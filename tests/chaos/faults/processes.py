@@ -13,7 +13,8 @@ from tests.chaos.rig import Rig
 FAMILY = "processes"
 NAMES = (
     "web",
-    "worker_intake",
+    "worker_intake_1",
+    "worker_intake_2",
     "worker_dispatch_1",
     "worker_dispatch_2",
     "worker_outgoing",
