@@ -9,6 +9,8 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
 
 class CannotOpen(Exception):
     """A sealed field does not open with any of the configured encryption keys."""
@@ -23,7 +25,7 @@ class Box:
 
     def seal(self, value: Any) -> bytes:
         """Encrypt a JSON value."""
-        return self._fernet.encrypt(json.dumps(value, separators=(",", ":")).encode())
+        return self._fernet.encrypt(_COMPACT.encode(value).encode())
 
     def seal_bytes(self, content: bytes) -> bytes:
         """Encrypt a file as it is."""

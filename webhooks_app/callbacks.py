@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from flask import Response, request
@@ -25,6 +26,8 @@ from webhooks_app.intake import raw_body
 WEBHOOK_PRIORITY = 55
 UNCONFIGURED_RETRY_S = "60"
 MAX_ID_CHARS = 400
+TAKEN_TYPE = "application/json"
+_CANNOT_BE_KEPT = re.compile("[\x00\ud800-\udfff]")
 
 
 def receive(provider_name: str, account_id: str | None = None) -> Response:
@@ -44,13 +47,13 @@ def receive(provider_name: str, account_id: str | None = None) -> Response:
         raise told from None
     if rows:
         store(here, rows)
-    return taken(here, provider_name, rows)
+    return Response(taken(here, provider_name, rows), content_type=TAKEN_TYPE)
 
 
-def taken(here: Door, provider_name: str, rows: Sequence[Delivery]) -> Response:
+def taken(here: Door, provider_name: str, rows: Sequence[Delivery]) -> bytes:
     """What is answered, and counted, when a delivery is on disk."""
-    here.figures.deliveries.labels(provider_name).inc(len(rows))
-    return Response(b'{"accepted":%d}\n' % len(rows), content_type="application/json")
+    here.figures.delivered(provider_name, len(rows))
+    return b'{"accepted":%d}\n' % len(rows)
 
 
 def hook_key(provider_name: str, account_id: str | None) -> str:
@@ -127,9 +130,7 @@ def _fault(here: Door, rows: Sequence[Delivery], hold_s: float) -> Exception | N
 
 def _storable(text: str | None) -> bool:
     """Whether Postgres can keep it: no NUL, no half surrogate pair, and fit for an index."""
-    if text is None:
-        return True
-    return len(text) <= MAX_ID_CHARS and "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    return text is None or (len(text) <= MAX_ID_CHARS and _CANNOT_BE_KEPT.search(text) is None)
 
 
 def _row(here: Door, hooked: Hooked, event: Delivered) -> Delivery:

@@ -24,7 +24,7 @@ class Figures:
         self.alarms = Counter(
             "tocsin_door_alarms", "Alarms taken: new, same, fold, successor.", ["repeat"], registry=self.registry
         )
-        self.deliveries = Counter(
+        self._deliveries = Counter(
             "tocsin_door_webhook_events", "Provider events taken.", ["provider"], registry=self.registry
         )
         self.refused_hooks = Counter(
@@ -34,6 +34,8 @@ class Figures:
             "tocsin_door_limited", "Requests refused for their number, by what was too many.", ["what"],
             registry=self.registry,
         )  # fmt: skip
+        # By route and status: finding the right one costs more than counting.
+        self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._gauges: dict[str, Gauge] = {
             "database_up": self._gauge("tocsin_database_up", "1 while Postgres answers."),
             "oldest_unserved_s": self._gauge(
@@ -60,8 +62,17 @@ class Figures:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request by the rule of its route."""
-        self.requests.labels(route, str(status)).inc()
-        self.seconds.labels(route).observe(seconds)
+        counted = self._counted.get((route, status))
+        if counted is None:
+            counted = self.requests.labels(route, str(status)), self.seconds.labels(route)
+            self._counted[route, status] = counted
+        requests, durations = counted
+        requests.inc()
+        durations.observe(seconds)
+
+    def delivered(self, provider: str, events: int) -> None:
+        """Count the events of a delivery that was taken."""
+        self._deliveries.labels(provider).inc(events)
 
     def show(self, read: Mapping[str, Any]) -> None:
         """Take over what the database said."""

@@ -26,6 +26,7 @@ PREFIX = "/webhooks/"
 SMALL_BODY = 16_384
 # What a waiting event costs beside its body.
 EVENT_BYTES = 600
+_TAKEN = [("Content-Type", callbacks.TAKEN_TYPE)]
 RULES = ("/webhooks/<plain:provider_name>", "/webhooks/<plain:provider_name>/<plain:account_id>")
 
 Answered = tuple[int, list[tuple[str, str]], bytes]
@@ -57,14 +58,16 @@ class HooksAtGate:
             rows = callbacks.authentic(self._here, hooked, scope.headers.items(), body)
             if rows:
                 await self._stored(rows)
-            answered = callbacks.taken(self._here, provider, rows)
+            status, headers, content = 200, _TAKEN, callbacks.taken(self._here, provider, rows)
         except DatabaseAway:
-            answered = away()
+            refused = away()
+            status, content = refused.status_code, refused.get_data()
+            headers = list(refused.headers.items())
         except Exception:  # noqa: BLE001 - a refusal, or a fault that these very rows meet again, alone, in Flask
             return None
-        self._here.figures.answered(RULES[bool(slash)], answered.status_code, time.monotonic() - began)
-        headers = [*answered.headers.items(), *answer_headers(request_id(scope.headers.get("x-request-id")))]
-        return answered.status_code, [(name.lower(), value) for name, value in headers], answered.get_data()
+        self._here.figures.answered(RULES[bool(slash)], status, time.monotonic() - began)
+        headers = [*headers, *answer_headers(request_id(scope.headers.get("x-request-id")))]
+        return status, [(name.lower(), value) for name, value in headers], content
 
     async def _stored(self, rows: Sequence[Delivery]) -> None:
         self._loop = asyncio.get_running_loop()

@@ -24,6 +24,8 @@ from shared.providers.base import (
 from shared.providers.http import json_bytes
 from shared.providers.noonlight.mapping import WEBHOOKS
 
+_COMPACT = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
 
 class Hook:
     """The capability `Webhooks`."""
@@ -105,7 +107,7 @@ def _compact(raw: bytes) -> list[bytes]:
 
 def _delivered(event: object) -> Delivered:
     fields = event if isinstance(event, dict) else {}
-    body = json.dumps(event, allow_nan=False, separators=(",", ":")).encode()
+    body = _COMPACT.encode(event).encode()
     verdict = _verdict(fields)
     if verdict is not None:
         return Delivered(f"verification:{verdict.task_id}", None, body)
