@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -117,10 +118,11 @@ def own_engine(town: Town, threads: int = 4, **values: Any) -> Engine:
 class LoneWorker:
     """A worker in a process of its own, that can be stopped and killed for real."""
 
-    def __init__(self, town: Town, module: str) -> None:
+    def __init__(self, town: Town, module: str, lane: Lane, environment: Mapping[str, str]) -> None:
         """Start it; it waits for orders."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.integration.{module}"],
+            [sys.executable, "-m", f"tests.integration.{module}", lane.value],
+            env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -134,7 +136,7 @@ class LoneWorker:
         self.process.stdin.flush()
 
     def order(self, word: str) -> Self:
-        """Have it do something: `lease`, `work` (what it leased), `drain`."""
+        """Have it do something: `lease`, `work` (what it leased), `serve`, or say what its `clock` reads."""
         self._say(word)
         return self
 
@@ -162,9 +164,11 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def lone_worker(town: Town, module: str = "lone_worker") -> Iterator[LoneWorker]:
+def lone_worker(
+    town: Town, module: str = "lone_worker", lane: Lane = Lane.DISPATCH, **environment: str
+) -> Iterator[LoneWorker]:
     """A worker apart, gone at the end whatever became of it."""
-    worker = LoneWorker(town, module)
+    worker = LoneWorker(town, module, lane, environment)
     try:
         yield worker
     finally:

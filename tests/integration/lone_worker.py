@@ -1,4 +1,4 @@
-"""A dispatch worker in a process of its own: settings on the first line of its input, then one order a line."""
+"""A worker of one lane in a process of its own: settings on the first line of its input, then one order a line."""
 
 from __future__ import annotations
 
@@ -29,16 +29,20 @@ def main() -> None:
     box = Box(tuple(key.get_secret_value() for key in settings.encryption_keys))
     bell = Doorbell(settings.redis_url.get_secret_value())
     deps = Deps(settings, sessions, box, bell, Ringer(bell), StoredTokens(sessions, box))
-    engine = Engine(deps, Lane.DISPATCH, 4)
+    lane = Lane(sys.argv[1])
+    engine = Engine(deps, lane, 4)
     leased: list[Lease] = []
     say("ready")
     for order in sys.stdin:
         if order.strip() == "lease":
             with sessions.begin() as session:
-                leased = lease_due(session, Lane.DISPATCH, 1, lease_s=settings.lease_s(), boot_now=boot_time())
+                leased = lease_due(session, lane, 1, lease_s=settings.lease_s(), boot_now=boot_time())
         elif order.strip() == "work":
             for lease in leased:
                 engine._work(lease)
+        elif order.strip() == "clock":
+            say(str(time.time()))
+            continue
         else:  # "serve": until it is killed, since a slow machine may cost the first lease
             while True:
                 engine.drain()
