@@ -101,7 +101,7 @@ def problem_response(problem: Problem) -> Response:
 def away() -> Response:
     """What is answered while the database is away."""
     log.warning("door.database_away")
-    detail = "The database does not answer. Nothing was accepted; keep it and send it again."
+    detail = "The database does not answer, or too slowly. Nothing was accepted; keep it and send it again."
     return problem_response(Problem(AWAY, detail, headers={"Retry-After": RETRY_AFTER_S}))
 
 
