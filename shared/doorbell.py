@@ -141,19 +141,20 @@ class Ringer:
     def __init__(self, doorbell: Doorbell) -> None:
         """Start the thread (daemon: a process that ends loses rings only)."""
         self._doorbell = doorbell
-        self._waiting: queue.SimpleQueue[tuple[Lane | Row, bool]] = queue.SimpleQueue()
-        self._pending: set[Lane | Row] = set()
+        self._waiting: queue.SimpleQueue[Lane | Row] = queue.SimpleQueue()
+        # Whether what waits is to be rung past a bell that is held.
+        self._pending: dict[Lane | Row, bool] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
         self._thread.start()
 
     def ring(self, what: Lane | Row, *, force: bool = False) -> None:
-        """Ring soon, from the ringer's thread; equal rings that still wait are one."""
+        """Ring soon, from the ringer's thread; equal rings that still wait are one, forced if any of them is."""
         with self._lock:
-            if what in self._pending:
-                return
-            self._pending.add(what)
-        self._waiting.put((what, force))
+            waits = what in self._pending
+            self._pending[what] = force or self._pending.get(what, False)
+        if not waits:
+            self._waiting.put(what)
 
     def _run(self) -> None:
         alarm_at = float("-inf")
@@ -162,21 +163,21 @@ class Ringer:
             now = time.monotonic()
             if later_at is not None and now >= later_at:
                 later_at = None
-                self._ring(Lane.OUTGOING, force=False)
+                self._ring(Lane.OUTGOING)
             try:
-                what, force = self._waiting.get(timeout=None if later_at is None else later_at - now)
+                what = self._waiting.get(timeout=None if later_at is None else later_at - now)
             except queue.Empty:
                 continue
-            if what is Lane.OUTGOING and not force and time.monotonic() < alarm_at + AFTER_ALARM_S:
+            if what is Lane.OUTGOING and not self._pending[what] and time.monotonic() < alarm_at + AFTER_ALARM_S:
                 later_at = alarm_at + AFTER_ALARM_S
                 continue
-            self._ring(what, force=force)
+            self._ring(what)
             if isinstance(what, Row):
                 alarm_at = time.monotonic()
 
-    def _ring(self, what: Lane | Row, *, force: bool) -> None:
+    def _ring(self, what: Lane | Row) -> None:
         with self._lock:
-            self._pending.discard(what)
+            force = self._pending.pop(what)
         self._doorbell.ring(what, force=force)
 
 

@@ -19,10 +19,15 @@ TRIES_IN_A_BATCH = 3
 # of its own: in one with a storm's troubles it would be committed with the last of them.
 URGENT = 10
 
+# Whoever waits for an earlier row of his stream is left out at once: an urgent one would otherwise choose a batch of
+# urgent rows that is then empty. What somebody's transaction holds is skipped: leasing must wait for nobody.
 _LEASE = text("""
     WITH due AS (
         SELECT id, stream, priority FROM inbox
         WHERE state = 'pending' AND next_attempt_at <= now() AND (lease_until IS NULL OR lease_until < now())
+          AND NOT EXISTS (
+            SELECT 1 FROM inbox b WHERE b.stream = inbox.stream AND b.state = 'pending' AND b.id < inbox.id
+              AND (b.next_attempt_at > now() OR b.lease_until >= now()))
         ORDER BY priority, id LIMIT :size FOR UPDATE SKIP LOCKED
     ), picked AS (
         SELECT id, stream FROM due WHERE (priority <= :urgent) = (SELECT min(priority) <= :urgent FROM due)
@@ -30,6 +35,7 @@ _LEASE = text("""
         SELECT e.id, e.stream FROM inbox e
         WHERE e.state = 'pending' AND e.next_attempt_at <= now() AND (e.lease_until IS NULL OR e.lease_until < now())
           AND EXISTS (SELECT 1 FROM picked p WHERE p.stream = e.stream AND p.id > e.id)
+        FOR UPDATE SKIP LOCKED
     ), wanted AS (SELECT id, stream FROM picked UNION SELECT id, stream FROM earlier)
     UPDATE inbox i SET lease_until = now() + make_interval(secs => :lease_s), token = i.token + 1,
         attempts = i.attempts + 1
@@ -40,9 +46,14 @@ _LEASE = text("""
     RETURNING i.id, i.token, i.attempts, i.incident_id, i.account_id, i.subject
 """)
 
+# A row overtakes none of its stream that failed in this batch, or that is somebody else's by now.
+_OVERTAKES_NONE = text("""
+    NOT EXISTS (SELECT 1 FROM inbox b
+                WHERE b.stream = inbox.stream AND b.state = 'pending' AND b.id < inbox.id AND b.id <> ALL(:own))
+""")
 _HOLD = (
     select(Inbox)
-    .where(among(Inbox.id, "ids"), Inbox.state == "pending")
+    .where(among(Inbox.id, "ids"), Inbox.state == "pending", _OVERTAKES_NONE)
     .order_by(Inbox.id)
     .with_for_update()
     .execution_options(populate_existing=True)
@@ -83,10 +94,11 @@ def lease_batch(session: Session, size: int) -> list[Taken]:
 
 
 def hold_rows(session: Session, taken: Sequence[Taken]) -> list[Inbox]:
-    """The rows that are still ours, locked, in order of arrival."""
+    """The rows that are still ours, locked, in order of arrival; none whose stream has an earlier one that is not."""
     tokens = {one.id: one.token for one in taken}
-    rows = session.scalars(_HOLD, {"ids": list(tokens)})
-    return [row for row in rows if row.token == tokens[row.id]]
+    rows = session.scalars(_HOLD, {"ids": list(tokens), "own": list(tokens)}).all()
+    lost = {row.stream for row in rows if row.token != tokens[row.id]}
+    return [row for row in rows if row.stream not in lost]
 
 
 def finish_rows(session: Session, ids: Sequence[int]) -> None:

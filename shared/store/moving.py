@@ -59,10 +59,10 @@ def _write(session: Session, statement: TextClause, columns: Sequence[str], rows
 
 
 def _only(columns: Sequence[str], row: Incident | Leg) -> bool:
-    """Whether something of it changed, and nothing but these columns."""
+    """Whether something of it changed, and nothing but these columns (a row that was just made is not read back)."""
     now = instance_dict(row)
     changed = [name for name, before in instance_state(row).committed_state.items() if before != now[name]]
-    return bool(changed) and all(name in columns for name in changed)
+    return bool(changed) and now.keys() >= set(columns) and all(name in columns for name in changed)
 
 
 def _values(columns: Sequence[str], row: Incident | Leg) -> dict[str, Any]:
