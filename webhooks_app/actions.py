@@ -75,7 +75,7 @@ def event(incident_id: str) -> Response:
     leading = f"e:{body.event_id}" if body.event_id else None
     row = coming(found, body.model_dump(mode="json", exclude_none=True), priority, [leading] if leading else [])
     if leading:
-        new = here.database.run(lambda session: reception.fold(session, row, leading))
+        new = here.database.run(lambda session: reception.fold(session, row, [leading]))
     else:
         here.database.run(lambda session: reception.act(session, "event", row), again=False)
         new = True

@@ -73,6 +73,11 @@ class Alarm:
         return f"b:{self.digest}"
 
     @property
+    def claims(self) -> list[str]:
+        """The keys that one request alone may bring to an incident."""
+        return [self.bytes_key, *filter(None, [self.event_key])]
+
+    @property
     def event_key(self) -> str | None:
         """The sender's own id of this signal."""
         return f"e:{self.body.event_id}" if self.body.event_id else None
@@ -146,9 +151,8 @@ class Taker:
                 continue
             opened.append(self._new(now, alarm))
             told.append(Taken(opened[-1][0].id, Status.RECEIVED, None))
-        if opened:
-            reception.open_incidents(session, opened, wait_s=TOGETHER_WAIT_S)
-        return told
+        made = reception.open_incidents(session, opened, wait_s=TOGETHER_WAIT_S) if opened else set()
+        return [None if isinstance(one, Taken) and one.incident_id not in made else one for one in told]
 
     def _take_in_turn(self, alarm: Alarm) -> Taken:
         for _ in range(ROUNDS):
@@ -176,11 +180,12 @@ class Taker:
         if repeat is Repeat.FOLD and now.newest is not None:
             folded = _details(alarm.body) | {"origin": alarm.who.origin, "folded": True}
             coming = self._coming(alarm, now.newest.incident_id, now.newest.account_id, folded)
-            if not reception.fold(session, coming, alarm.bytes_key):
+            if not reception.fold(session, coming, alarm.claims):
                 return None
             return Taken(now.newest.incident_id, now.newest.status, Repeat.FOLD)
         coming, opening = self._new(now, alarm)
-        reception.open_incidents(session, [(coming, opening)], wait_s=ALONE_WAIT_S)
+        if not reception.open_incidents(session, [(coming, opening)], wait_s=ALONE_WAIT_S):
+            return None
         return Taken(coming.id, Status.RECEIVED, repeat)
 
     def _new(self, now: Situation, alarm: Alarm) -> tuple[Coming, Opening]:

@@ -49,7 +49,8 @@ _SITUATIONS = text(f"""
     ORDER BY a.place
 """)  # noqa: S608 - what is put in is our own clause above
 
-# All three of each alarm, and all alarms, or none: the statement's foreign keys are checked at its end.
+# All three of each alarm or none; the statement's foreign keys are checked at its end. An alarm whose event somebody
+# brought since it was judged is left out: his claim on the event id (`named`) was committed first.
 _OPEN = text("""
     WITH patience AS (
         SELECT set_config('lock_timeout', :lock_timeout, true)
@@ -59,24 +60,36 @@ _OPEN = text("""
             AS g(place int, id text, platform_id text, incident_ref text, generation int, predecessor_id text,
                  account_id text, api_key_id bigint, site_id bigint, site_ref text, kind text, services text[],
                  origin text, test boolean, moving boolean, occurred_at timestamptz, digest text, priority int,
-                 keys text[])
+                 keys text[], event_key text)
         JOIN unnest(CAST(:details AS bytea[]), CAST(:bodies AS bytea[])) WITH ORDINALITY AS d(details, body, place)
             ON d.place = g.place
+    ), named AS (
+        INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
+        SELECT platform_id, incident_ref, event_key, id, clock_timestamp() FROM given WHERE event_key IS NOT NULL
+        ON CONFLICT (platform_id, incident_ref, key)
+            DO UPDATE SET incident_id = excluded.incident_id, seen_at = excluded.seen_at
+            WHERE (SELECT o.site_ref FROM incident o WHERE o.id = repeat_key.incident_id)
+                  IS DISTINCT FROM (SELECT g.site_ref FROM given g WHERE g.id = excluded.incident_id)
+        RETURNING incident_id
+    ), free AS (
+        SELECT * FROM given WHERE event_key IS NULL OR id IN (SELECT incident_id FROM named)
     ), opened AS (
         INSERT INTO incident (id, platform_id, incident_ref, generation, predecessor_id, account_id, site_id, site_ref,
             kind, services, origin, test, moving, details, status, occurred_at)
         SELECT id, platform_id, incident_ref, generation, predecessor_id, account_id, site_id, site_ref,
             kind, services, origin, test, moving, details, 'received', coalesce(occurred_at, now())
-        FROM given
+        FROM free
     ), keyed AS (
         INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
-        SELECT platform_id, incident_ref, key, id, clock_timestamp() FROM given, unnest(keys) AS key
+        SELECT platform_id, incident_ref, key, id, clock_timestamp() FROM free, unnest(keys) AS key
+        WHERE key IS DISTINCT FROM event_key
         ON CONFLICT (platform_id, incident_ref, key)
             DO UPDATE SET incident_id = excluded.incident_id, seen_at = excluded.seen_at
     )
     INSERT INTO inbox (source, platform_id, account_id, incident_id, api_key_id, event_id, digest, stream, priority,
         body)
-    SELECT 'alarm', platform_id, account_id, id, api_key_id, NULL, digest, id, priority, body FROM given ORDER BY place
+    SELECT 'alarm', platform_id, account_id, id, api_key_id, NULL, digest, id, priority, body FROM free ORDER BY place
+    RETURNING incident_id
 """)
 _SEALED = ("details", "body")
 
@@ -95,7 +108,7 @@ _FOLD = text("""
     INSERT INTO inbox (source, platform_id, account_id, incident_id, api_key_id, event_id, digest, stream, priority,
         body)
     SELECT 'event', :platform_id, :account_id, :id, :api_key_id, NULL, :digest, :id, :priority, :body
-    WHERE EXISTS (SELECT 1 FROM keyed WHERE key = :leading)
+    WHERE (SELECT count(*) FROM keyed WHERE key = ANY(:claims)) = cardinality(CAST(:claims AS text[]))
     RETURNING id
 """)
 
@@ -260,13 +273,17 @@ def _situation(row: Any) -> Situation:
     )
 
 
-def open_incidents(session: Session, opened: Sequence[tuple[Coming, Opening]], *, wait_s: float) -> None:
-    """Insert incident, repeat keys and inbox row of each; no two of them may have one reference.
+def open_incidents(session: Session, opened: Sequence[tuple[Coming, Opening]], *, wait_s: float) -> set[str]:
+    """Insert incident, repeat keys and inbox row of each, and return the ids of those that were opened.
 
-    Inserts nothing and raises IntegrityError when another request opened one of these generations, RowsHeld when
-    somebody holds a row that one of them refers to (a site that is being changed) for longer than `wait_s`.
+    No two of them may have one reference. Left out is whose event another request brought meanwhile. Inserts nothing
+    and raises IntegrityError when another request opened one of these generations, RowsHeld when somebody holds a row
+    that one of them refers to (a site that is being changed) for longer than `wait_s`.
     """
-    rows = [vars(coming) | vars(opening) | {"place": place} for place, (coming, opening) in enumerate(opened, 1)]
+    rows = [
+        vars(coming) | vars(opening) | {"place": place, "event_key": _event_key(coming)}
+        for place, (coming, opening) in enumerate(opened, 1)
+    ]
     columns = {
         "lock_timeout": f"{int(wait_s * 1_000)}ms",
         "details": [row["details"] for row in rows],
@@ -274,16 +291,20 @@ def open_incidents(session: Session, opened: Sequence[tuple[Coming, Opening]], *
         "rows": json.dumps([{name: row[name] for name in row.keys() - set(_SEALED)} for row in rows], default=str),
     }
     try:
-        session.execute(_OPEN, columns)
+        return set(session.scalars(_OPEN, columns))
     except OperationalError as fault:
         if isinstance(fault.orig, LockNotAvailable):
             raise RowsHeld from None
         raise
 
 
-def fold(session: Session, coming: Coming, leading: str) -> bool:
-    """Insert an event for a living incident; False when another request brought the same (key `leading`)."""
-    return session.execute(_FOLD, vars(coming) | {"leading": leading}).first() is not None
+def _event_key(coming: Coming) -> str | None:
+    return next((key for key in coming.keys if key.startswith("e:")), None)
+
+
+def fold(session: Session, coming: Coming, claims: Sequence[str]) -> bool:
+    """Insert an event for a living incident; False when another request brought one of the keys in `claims`."""
+    return session.execute(_FOLD, vars(coming) | {"claims": list(claims)}).first() is not None
 
 
 def remember(session: Session, asked: Asked, key: str, incident_id: str) -> None:

@@ -75,7 +75,7 @@ LEG = row(
 )  # fmt: skip
 INCIDENT = row(
     id="inc_a", incident_ref="r", site_ref=None, services=["police"], status="closed", cancel=None, seq=2,
-    received_at=at(0), possible_double=False, account_id="noonlight",
+    received_at=at(0), possible_double=False, account_id="noonlight", ended_at=None,
 )  # fmt: skip
 GOOD = History(
     patience=Patience(told_after_s=10, unconfirmed_after_s=3, slack_s=5),
@@ -248,6 +248,16 @@ def test_audit_excuses_what_nobody_could_have_told() -> None:
     assert audit(unserved("failed", FAILED, told=told("failed", 30), spells=(away,))) == []
     half = replace(away, silences=("platform",))
     assert broken(unserved("failed", FAILED, told=told("failed", 30), spells=(half,))) == {IN_TIME}
+
+
+def test_audit_asks_for_no_call_about_a_response_that_ended_with_the_refusal_of_its_cancel() -> None:
+    """The platform reads both; a second later a person has to know of it at the other address as well."""
+    words = heard(3, 4.0, event="cancel_refused")
+    refused = step("cancel_refused", "requested", 4.0)
+    for ended_s, found in ((4.5, set()), (6.0, {CANCELLED})):
+        history = cancelling("refused", heard=(*GOOD.heard, words), timeline=(*GOOD.timeline, refused))
+        ended = tuple({**one, "ended_at": at(ended_s)} for one in history.incidents)
+        assert broken(replace(history, incidents=ended)) & {CANCELLED} == found
 
 
 def test_audit_lets_an_urgent_or_an_old_write_back_pass() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +14,11 @@ from deploy.embedded import Embedded
 from shared.domain.lanes import Lane
 from tests.integration.incident_stage import calm, cancel, dispatched_home
 from tests.town import ADDRESS, PERSON, QUICK, Town, open_town
+from webhooks_app.bodies import AlarmBody
+from webhooks_app.door import Door
+from webhooks_app.intake import parse
+from webhooks_app.principal import Principal
+from webhooks_app.taking import Alarm, Taker
 
 
 @pytest.fixture(scope="module")
@@ -307,3 +313,59 @@ def test_person_comes_when_an_event_after_the_end_asks_for_one(town: Town, kind:
 
     assert len(town.creates()) - before == sent
     assert town.one("SELECT count(*) FROM incident WHERE incident_ref = :r", r=ref) == 1 + sent
+
+
+def test_event_names_one_incident_when_its_repeats_race_with_the_end_of_another(town: Town) -> None:
+    """One repeat is judged while the trouble before it lives, and another one when that is recorded already."""
+    for _ in range(40):
+        ref = _ref()
+        _post(town, _body(ref, "trouble", event_id="first", message="first"))
+        start = threading.Barrier(5)
+
+        def again(ref: str = ref, start: threading.Barrier = start) -> str:
+            start.wait()
+            return str(_post(town, _body(ref, "trouble", event_id="second"))["incident_id"])
+
+        with ThreadPoolExecutor(5) as pool:
+            answers = [pool.submit(again) for _ in range(4)]
+            start.wait()
+            town.turn(Lane.INTAKE)
+            assert len({answer.result() for answer in answers}) == 1
+
+
+class _Paused(Taker):
+    """Stops between what it judged and what it stores."""
+
+    def __init__(self, here: Door, before: str) -> None:
+        super().__init__(here.database, here.box)
+        self.judged, self.go_on = threading.Event(), threading.Event()
+        self._whole = getattr(self, before)
+        setattr(self, before, self._pause)
+
+    def _pause(self, *values: Any) -> Any:
+        if not self.judged.is_set():
+            self.judged.set()
+            assert self.go_on.wait(10)
+        return self._whole(*values)
+
+
+@pytest.mark.parametrize("first", ["fold", "successor"])
+def test_event_names_one_incident_when_it_was_judged_twice(town: Town, first: str) -> None:
+    """As news of a trouble that lived, and as a new one after that was recorded; whichever is stored first."""
+    here: Door = town.app.extensions["tocsin"]
+    ref = _ref()
+    _post(town, _body(ref, "trouble", event_id="first", message="first"))
+    body = parse(AlarmBody, _body(ref, "trouble", event_id="second"))
+    alarm = Alarm(body, Principal("default", town.one("SELECT min(id) FROM api_key"), frozenset(), None), "d" * 64, 100)
+    takers = {"fold": _Paused(here, "_coming"), "successor": _Paused(here, "_new")}
+    with ThreadPoolExecutor(2) as pool:
+        answers = {"fold": pool.submit(takers["fold"].take, alarm)}
+        assert takers["fold"].judged.wait(10)
+        town.turn(Lane.INTAKE)  # the trouble is recorded, and over
+        answers["successor"] = pool.submit(takers["successor"].take, alarm)
+        assert takers["successor"].judged.wait(10)
+        for name in sorted(takers, key=lambda name: name != first):
+            takers[name].go_on.set()
+            answers[name].result(10)
+    assert len({answer.result().incident_id for answer in answers.values()}) == 1
+    assert answers[first].result().repeat == first

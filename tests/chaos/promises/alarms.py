@@ -18,6 +18,8 @@ SENT_AGAIN = {"resent", "requested_again"}
 KNOWN_DOUBT = {"unconfirmed", "resent"}
 # What a machine's clock may read between two processes, in seconds.
 GRAIN_S = 0.05
+# Within this time of the refusal, in seconds, nobody can have been told of it yet.
+AT_ONCE_S = 1.0
 
 
 @promise("what was accepted is on disk")
@@ -138,7 +140,8 @@ def _honoured(history: History, incident: Row, wish: Operation) -> Iterator[Viol
         yield _about(incident, "a valid cancel was accepted and forgotten")
     for way in BOTH_WAYS:
         known = {kind for kind, by in told if by == way}
-        if outcome == "refused" and "cancel_refused" not in known:
+        excused = way == "escalation" and _was_over_at_once(history, incident)
+        if outcome == "refused" and "cancel_refused" not in known and not excused:
             yield _about(incident, f"the provider refused the cancel, and nobody was told at the {way} address")
         # A person who drops it meanwhile has ended all attempts, the look for what was to be cancelled among them.
         if (
@@ -156,6 +159,13 @@ def _honoured(history: History, incident: Row, wish: Operation) -> Iterator[Viol
         alarm = history.alarm_by_id.get((leg["account_id"], leg["provider_alarm_id"]))
         if outcome == "confirmed" and alarm is not None and alarm.live and not _others_need(history, leg, incident):
             yield _about(incident, f"the cancel is confirmed, and {alarm.id} still stands at the provider")
+
+
+def _was_over_at_once(history: History, incident: Row) -> bool:
+    """The response ended with the refusal, so that nobody has to act on it; the platform reads both."""
+    steps, ended = history.steps.get(incident["id"], []), incident["ended_at"]
+    refused = [step["recorded_at"] for step in steps if step["event"] == "cancel_refused"]
+    return bool(refused) and ended is not None and (ended - refused[-1]).total_seconds() < AT_ONCE_S
 
 
 def _answered(operation: Operation) -> float:
