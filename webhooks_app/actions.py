@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Response, jsonify
 from pydantic import BaseModel
+from sqlalchemy.orm import Session
 
 from shared.crypto import digest
 from shared.domain.kinds import RULES
@@ -75,13 +76,19 @@ def event(incident_id: str) -> Response:
     leading = f"e:{body.event_id}" if body.event_id else None
     row = coming(found, body.model_dump(mode="json", exclude_none=True), priority, [leading] if leading else [])
     if leading:
-        new = here.database.run(lambda session: reception.fold(session, row, [leading]))
+        new = here.database.run(lambda session: _fold(session, row, leading))
     else:
         here.database.run(lambda session: reception.act(session, "event", row), again=False)
         new = True
     if new:
         here.ring(Lane.INTAKE)
     return accepted(found, {"repeat": None if new else "same"})
+
+
+def _fold(session: Session, row: Coming, leading: str) -> bool:
+    wait_s = doors.door().database.left()
+    reception.hold_reference(session, row.platform_id, row.incident_ref, wait_s=wait_s)
+    return reception.fold(session, row, leading)
 
 
 def _body(model: type[BaseModel]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Alarms of new references that arrive while others are being stored share a commi
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -71,11 +72,6 @@ class Alarm:
     def bytes_key(self) -> str:
         """The content, without the event id."""
         return f"b:{self.digest}"
-
-    @property
-    def claims(self) -> list[str]:
-        """The keys that one request alone may bring to an incident."""
-        return [self.bytes_key, *filter(None, [self.event_key])]
 
     @property
     def event_key(self) -> str | None:
@@ -151,25 +147,33 @@ class Taker:
                 continue
             opened.append(self._new(now, alarm))
             told.append(Taken(opened[-1][0].id, Status.RECEIVED, None))
-        made = reception.open_incidents(session, opened, wait_s=TOGETHER_WAIT_S) if opened else set()
-        return [None if isinstance(one, Taken) and one.incident_id not in made else one for one in told]
+        if opened:
+            reception.open_incidents(session, opened, wait_s=TOGETHER_WAIT_S)
+        return told
 
     def _take_in_turn(self, alarm: Alarm) -> Taken:
+        with contextlib.suppress(IntegrityError, RowsHeld):  # another request opened it, or is about to
+            opened = self._database.run(lambda session: self._open_if_new(session, alarm))
+            if opened is not None:
+                return opened
         for _ in range(ROUNDS):
-            try:
-                taken = self._database.run(lambda session: self._take(session, alarm))
-            except (IntegrityError, RowsHeld):
-                continue  # another request opened this generation, and now it is a repeat; or it is about to
-            if taken is not None:
-                return taken
+            with contextlib.suppress(IntegrityError, RowsHeld):  # and so may the work, without the lock
+                return self._database.run(lambda session: self._take_known(session, alarm))
         raise DatabaseAway
 
-    def _take(self, session: Session, alarm: Alarm) -> Taken | None:
-        """Judge and store; None when another request was faster with the same event.
-
-        No transaction spans the two: what was judged is held against the unique indexes when it is stored.
-        """
+    def _open_if_new(self, session: Session, alarm: Alarm) -> Taken | None:
+        """None when the reference is known. It takes no lock: of two who open it the index lets one."""
         (now,) = reception.situations(each_alone(session), [alarm.asked])
+        if now.newest or now.seen:
+            return None
+        _refuse_misdirected(now, alarm.body)
+        return self._open(session, now, alarm, None)
+
+    def _take_known(self, session: Session, alarm: Alarm) -> Taken:
+        """Judge and store under the lock of the reference: else repeats that are judged at once would differ."""
+        asked = alarm.asked
+        reception.hold_reference(session, asked.platform_id, asked.incident_ref, wait_s=self._database.left())
+        (now,) = reception.situations(session, [asked])
         _refuse_misdirected(now, alarm.body)
         repeat = _repeat(now, alarm)
         if repeat is Repeat.SAME:
@@ -180,12 +184,13 @@ class Taker:
         if repeat is Repeat.FOLD and now.newest is not None:
             folded = _details(alarm.body) | {"origin": alarm.who.origin, "folded": True}
             coming = self._coming(alarm, now.newest.incident_id, now.newest.account_id, folded)
-            if not reception.fold(session, coming, alarm.claims):
-                return None
+            reception.fold(session, coming)
             return Taken(now.newest.incident_id, now.newest.status, Repeat.FOLD)
+        return self._open(session, now, alarm, repeat)
+
+    def _open(self, session: Session, now: Situation, alarm: Alarm, repeat: Repeat | None) -> Taken:
         coming, opening = self._new(now, alarm)
-        if not reception.open_incidents(session, [(coming, opening)], wait_s=ALONE_WAIT_S):
-            return None
+        reception.open_incidents(session, [(coming, opening)], wait_s=ALONE_WAIT_S)
         return Taken(coming.id, Status.RECEIVED, repeat)
 
     def _new(self, now: Situation, alarm: Alarm) -> tuple[Coming, Opening]:

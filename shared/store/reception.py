@@ -1,6 +1,8 @@
 """What the door writes: alarms with their incident, actions on incidents, provider deliveries. One statement each.
 
-Alarms and deliveries come in groups that share a commit; `place` is a row's place in its group.
+Alarms and deliveries come in groups that share a commit; `place` is a row's place in its group. An alarm that opens a
+reference is held against the unique index of its generation; whoever brings a known one holds its lock
+(`hold_reference`) from the moment in which it is judged until it is stored.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from sqlalchemy.orm import Session
 # An operator's alarm may leave the site out; a panel's is of its own site only.
 _SAME_SITE = "(a.site_ref IS NULL OR n.site_ref = a.site_ref OR (n.site_ref IS NULL AND NOT a.is_panel))"
 
+# The keys that recognise a repeat are of the incident's site, for the same reason; "" stands for none.
+_KEYS_SITE = "(a.site_ref IS NULL OR k.site_ref = a.site_ref OR (k.site_ref = '' AND NOT a.is_panel))"
+
 # The limit lets each alarm find its site by the index; joined freely, a group would read all sites.
 _SITUATIONS = text(f"""
     SELECT p.policies,
@@ -30,10 +35,10 @@ _SITUATIONS = text(f"""
            (SELECT coalesce(max(n.generation), 0) FROM incident n
             WHERE n.platform_id = p.id AND n.incident_ref = a.incident_ref) AS generations,
            (SELECT jsonb_object_agg(k.key, jsonb_build_array(
-                k.incident_id, extract(epoch FROM clock_timestamp() - k.seen_at), n.status))
+                k.incident_id, extract(epoch FROM clock_timestamp() - k.seen_at), n.status) ORDER BY k.seen_at)
             FROM repeat_key k LEFT JOIN incident n ON n.id = k.incident_id
             WHERE k.platform_id = p.id AND k.incident_ref = a.incident_ref AND k.key = ANY(a.keys)
-              AND (n.id IS NULL OR {_SAME_SITE})) AS seen,
+              AND {_KEYS_SITE}) AS seen,
            (SELECT jsonb_agg(jsonb_build_object('id', c.id, 'provider', c.provider, 'environment', c.environment,
                 'default', c.is_default) ORDER BY c.created_at, c.id)
             FROM provider_account c WHERE c.platform_id = p.id) AS accounts
@@ -49,8 +54,7 @@ _SITUATIONS = text(f"""
     ORDER BY a.place
 """)  # noqa: S608 - what is put in is our own clause above
 
-# All three of each alarm or none; the statement's foreign keys are checked at its end. An alarm whose event somebody
-# brought since it was judged is left out: his claim on the event id (`named`) was committed first.
+# All three of each alarm, and all alarms, or none: the statement's foreign keys are checked at its end.
 _OPEN = text("""
     WITH patience AS (
         SELECT set_config('lock_timeout', :lock_timeout, true)
@@ -60,62 +64,57 @@ _OPEN = text("""
             AS g(place int, id text, platform_id text, incident_ref text, generation int, predecessor_id text,
                  account_id text, api_key_id bigint, site_id bigint, site_ref text, kind text, services text[],
                  origin text, test boolean, moving boolean, occurred_at timestamptz, digest text, priority int,
-                 keys text[], event_key text)
+                 keys text[])
         JOIN unnest(CAST(:details AS bytea[]), CAST(:bodies AS bytea[])) WITH ORDINALITY AS d(details, body, place)
             ON d.place = g.place
-    ), named AS (
-        INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
-        SELECT platform_id, incident_ref, event_key, id, clock_timestamp() FROM given WHERE event_key IS NOT NULL
-        ON CONFLICT (platform_id, incident_ref, key)
-            DO UPDATE SET incident_id = excluded.incident_id, seen_at = excluded.seen_at
-            WHERE (SELECT o.site_ref FROM incident o WHERE o.id = repeat_key.incident_id)
-                  IS DISTINCT FROM (SELECT g.site_ref FROM given g WHERE g.id = excluded.incident_id)
-        RETURNING incident_id
-    ), free AS (
-        SELECT * FROM given WHERE event_key IS NULL OR id IN (SELECT incident_id FROM named)
     ), opened AS (
         INSERT INTO incident (id, platform_id, incident_ref, generation, predecessor_id, account_id, site_id, site_ref,
             kind, services, origin, test, moving, details, status, occurred_at)
         SELECT id, platform_id, incident_ref, generation, predecessor_id, account_id, site_id, site_ref,
             kind, services, origin, test, moving, details, 'received', coalesce(occurred_at, now())
-        FROM free
+        FROM given
     ), keyed AS (
-        INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
-        SELECT platform_id, incident_ref, key, id, clock_timestamp() FROM free, unnest(keys) AS key
-        WHERE key IS DISTINCT FROM event_key
-        ON CONFLICT (platform_id, incident_ref, key)
+        INSERT INTO repeat_key (platform_id, incident_ref, site_ref, key, incident_id, seen_at)
+        SELECT platform_id, incident_ref, coalesce(site_ref, ''), key, id, clock_timestamp()
+        FROM given, unnest(keys) AS key
+        ON CONFLICT (platform_id, incident_ref, site_ref, key)
             DO UPDATE SET incident_id = excluded.incident_id, seen_at = excluded.seen_at
     )
     INSERT INTO inbox (source, platform_id, account_id, incident_id, api_key_id, event_id, digest, stream, priority,
         body)
-    SELECT 'alarm', platform_id, account_id, id, api_key_id, NULL, digest, id, priority, body FROM free ORDER BY place
-    RETURNING incident_id
+    SELECT 'alarm', platform_id, account_id, id, api_key_id, NULL, digest, id, priority, body FROM given ORDER BY place
 """)
 _SEALED = ("details", "body")
 
 _FOLD = text("""
     WITH keyed AS (
-        INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
-        SELECT :platform_id, :incident_ref, key, :id, clock_timestamp() FROM unnest(CAST(:keys AS text[])) AS key
-        ON CONFLICT (platform_id, incident_ref, key)
+        INSERT INTO repeat_key (platform_id, incident_ref, site_ref, key, incident_id, seen_at)
+        SELECT i.platform_id, i.incident_ref, coalesce(i.site_ref, ''), key, i.id, clock_timestamp()
+        FROM incident i, unnest(CAST(:keys AS text[])) AS key WHERE i.id = :id
+        ON CONFLICT (platform_id, incident_ref, site_ref, key)
             DO UPDATE SET incident_id = excluded.incident_id, seen_at = excluded.seen_at
-            -- The bytes of an incident that is over are news to this one; an event id counts once per reference.
+            -- The bytes of an incident that is over are news to this one; an event id counts once.
             WHERE repeat_key.key LIKE 'b:%' AND repeat_key.incident_id <> excluded.incident_id
-               OR (SELECT o.site_ref FROM incident o WHERE o.id = repeat_key.incident_id)
-                  IS DISTINCT FROM (SELECT n.site_ref FROM incident n WHERE n.id = excluded.incident_id)
         RETURNING key
     )
     INSERT INTO inbox (source, platform_id, account_id, incident_id, api_key_id, event_id, digest, stream, priority,
         body)
     SELECT 'event', :platform_id, :account_id, :id, :api_key_id, NULL, :digest, :id, :priority, :body
-    WHERE (SELECT count(*) FROM keyed WHERE key = ANY(:claims)) = cardinality(CAST(:claims AS text[]))
+    WHERE CAST(:leading AS text) IS NULL OR EXISTS (SELECT 1 FROM keyed WHERE key = :leading)
     RETURNING id
 """)
 
 _REMEMBER = text("""
-    INSERT INTO repeat_key (platform_id, incident_ref, key, incident_id, seen_at)
-    VALUES (:platform_id, :incident_ref, :key, :incident_id, clock_timestamp())
+    INSERT INTO repeat_key (platform_id, incident_ref, site_ref, key, incident_id, seen_at)
+    VALUES (:platform_id, :incident_ref,
+        coalesce((SELECT i.site_ref FROM incident i WHERE i.id = :incident_id), :site_ref, ''),
+        :key, :incident_id, clock_timestamp())
     ON CONFLICT DO NOTHING
+""")
+
+_HOLD_REFERENCE = text("""
+    SELECT set_config('lock_timeout', :lock_timeout, true),
+        pg_advisory_xact_lock(hashtextextended('reference:' || :platform_id || ':' || :incident_ref, 0))
 """)
 
 _ACT = text("""
@@ -243,6 +242,15 @@ class Delivery:
     body: bytes = field(repr=False)
 
 
+def hold_reference(session: Session, platform_id: str, incident_ref: str, *, wait_s: float) -> None:
+    """Let nobody else judge or store anything under this reference until the transaction ends.
+
+    Raises OperationalError when somebody else holds it for longer than `wait_s` seconds.
+    """
+    values = {"platform_id": platform_id, "incident_ref": incident_ref}
+    session.execute(_HOLD_REFERENCE, values | {"lock_timeout": f"{int(wait_s * 1_000)}ms"})
+
+
 def situations(session: Session, asked: Sequence[Asked]) -> list[Situation]:
     """Read what each alarm meets."""
     rows = [vars(one) | {"place": place} for place, one in enumerate(asked)]
@@ -273,17 +281,13 @@ def _situation(row: Any) -> Situation:
     )
 
 
-def open_incidents(session: Session, opened: Sequence[tuple[Coming, Opening]], *, wait_s: float) -> set[str]:
-    """Insert incident, repeat keys and inbox row of each, and return the ids of those that were opened.
+def open_incidents(session: Session, opened: Sequence[tuple[Coming, Opening]], *, wait_s: float) -> None:
+    """Insert incident, repeat keys and inbox row of each; no two of them may have one reference.
 
-    No two of them may have one reference. Left out is whose event another request brought meanwhile. Inserts nothing
-    and raises IntegrityError when another request opened one of these generations, RowsHeld when somebody holds a row
-    that one of them refers to (a site that is being changed) for longer than `wait_s`.
+    Inserts nothing and raises IntegrityError when another request opened one of these generations, RowsHeld when
+    somebody holds a row that one of them refers to (a site that is being changed) for longer than `wait_s`.
     """
-    rows = [
-        vars(coming) | vars(opening) | {"place": place, "event_key": _event_key(coming)}
-        for place, (coming, opening) in enumerate(opened, 1)
-    ]
+    rows = [vars(coming) | vars(opening) | {"place": place} for place, (coming, opening) in enumerate(opened, 1)]
     columns = {
         "lock_timeout": f"{int(wait_s * 1_000)}ms",
         "details": [row["details"] for row in rows],
@@ -291,25 +295,24 @@ def open_incidents(session: Session, opened: Sequence[tuple[Coming, Opening]], *
         "rows": json.dumps([{name: row[name] for name in row.keys() - set(_SEALED)} for row in rows], default=str),
     }
     try:
-        return set(session.scalars(_OPEN, columns))
+        session.execute(_OPEN, columns)
     except OperationalError as fault:
         if isinstance(fault.orig, LockNotAvailable):
             raise RowsHeld from None
         raise
 
 
-def _event_key(coming: Coming) -> str | None:
-    return next((key for key in coming.keys if key.startswith("e:")), None)
+def fold(session: Session, coming: Coming, leading: str | None = None) -> bool:
+    """Insert an event for a living incident; False when it came before by its key `leading`, if there is one.
 
-
-def fold(session: Session, coming: Coming, claims: Sequence[str]) -> bool:
-    """Insert an event for a living incident; False when another request brought one of the keys in `claims`."""
-    return session.execute(_FOLD, vars(coming) | {"claims": list(claims)}).first() is not None
+    The caller holds the reference.
+    """
+    return session.execute(_FOLD, vars(coming) | {"leading": leading}).first() is not None
 
 
 def remember(session: Session, asked: Asked, key: str, incident_id: str) -> None:
     """Keep the key of a repeat that named itself anew, so that it is known when it comes again later."""
-    values = {"platform_id": asked.platform_id, "incident_ref": asked.incident_ref}
+    values = {"platform_id": asked.platform_id, "incident_ref": asked.incident_ref, "site_ref": asked.site_ref}
     session.execute(_REMEMBER, values | {"key": key, "incident_id": incident_id})
 
 

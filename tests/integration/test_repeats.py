@@ -350,22 +350,27 @@ class _Paused(Taker):
 
 
 @pytest.mark.parametrize("first", ["fold", "successor"])
-def test_event_names_one_incident_when_it_was_judged_twice(town: Town, first: str) -> None:
-    """As news of a trouble that lived, and as a new one after that was recorded; whichever is stored first."""
+@pytest.mark.parametrize("site", [None, "gate"])
+def test_event_names_one_incident_when_its_repeats_are_judged_at_once(town: Town, first: str, site: str | None) -> None:
+    """As news of a trouble that lives, or as new after that was recorded: the second judge waits for the first."""
     here: Door = town.app.extensions["tocsin"]
+    more = (
+        {} if site is None else {"site_ref": town.guarded_site(f"{site}-{_ref()}"), "provider": None, "location": None}
+    )
     ref = _ref()
-    _post(town, _body(ref, "trouble", event_id="first", message="first"))
-    body = parse(AlarmBody, _body(ref, "trouble", event_id="second"))
+    _post(town, _body(ref, "trouble", event_id="first", message="first") | more)
+    if first == "successor":
+        town.turn(Lane.INTAKE)
+    body = parse(AlarmBody, _body(ref, "trouble", event_id="second") | more)
     alarm = Alarm(body, Principal("default", town.one("SELECT min(id) FROM api_key"), frozenset(), None), "d" * 64, 100)
-    takers = {"fold": _Paused(here, "_coming"), "successor": _Paused(here, "_new")}
+    paused, other = _Paused(here, "_coming"), Taker(here.database, here.box)
     with ThreadPoolExecutor(2) as pool:
-        answers = {"fold": pool.submit(takers["fold"].take, alarm)}
-        assert takers["fold"].judged.wait(10)
+        answers = [pool.submit(paused.take, alarm)]
+        assert paused.judged.wait(10)
         town.turn(Lane.INTAKE)  # the trouble is recorded, and over
-        answers["successor"] = pool.submit(takers["successor"].take, alarm)
-        assert takers["successor"].judged.wait(10)
-        for name in sorted(takers, key=lambda name: name != first):
-            takers[name].go_on.set()
-            answers[name].result(10)
-    assert len({answer.result().incident_id for answer in answers.values()}) == 1
-    assert answers[first].result().repeat == first
+        answers.append(pool.submit(other.take, alarm))
+        town.until(lambda: town.one("SELECT count(*) FROM pg_locks WHERE NOT granted"), lanes=(Lane.PERIODIC,))
+        paused.go_on.set()
+        taken = [answer.result(10) for answer in answers]
+    assert len({one.incident_id for one in taken}) == 1
+    assert [one.repeat for one in taken] == [first, "same"]

@@ -66,6 +66,8 @@ class RepeatKey(Base):
 
     platform_id: Mapped[str] = mapped_column(ForeignKey("platform.id"), primary_key=True)
     incident_ref: Mapped[str] = mapped_column(primary_key=True)
+    # Of the incident, "" for none: panels count their events from 1, each for itself.
+    site_ref: Mapped[str] = mapped_column(primary_key=True, server_default="")
     key: Mapped[str] = mapped_column(primary_key=True)
     incident_id: Mapped[str]
     seen_at: Mapped[Stamped]
