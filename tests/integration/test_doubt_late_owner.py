@@ -113,13 +113,19 @@ def _second_leg_on_the_line(town: Town, kind: str = "panic") -> tuple[str, tuple
     return incident, first, second
 
 
+def _one_more_at_the_provider(town: Town) -> None:
+    others = len(town.alarms())
+    other = take_in(town, "burglary")
+    # On a busy machine a lease may be too short for a call, and is given back.
+    town.until(lambda: len(town.alarms()) > others, lanes=(Lane.DISPATCH,))
+    town.change("UPDATE dispatch SET provider_alarm_id = NULL, outcome = 'ended' WHERE incident_id = :i", i=other)
+    town.change("UPDATE incident SET status = 'closed', ended_at = now() WHERE id = :i", i=other)
+
+
 def _two_at_the_provider(town: Town) -> tuple[str, str]:
     """Two alarms that really stand there, so that reads and cancels are true."""
     for _ in range(2):
-        other = take_in(town, "burglary")
-        town.turn(Lane.DISPATCH)
-        town.change("UPDATE dispatch SET provider_alarm_id = NULL, outcome = 'ended' WHERE incident_id = :i", i=other)
-        town.change("UPDATE incident SET status = 'closed', ended_at = now() WHERE id = :i", i=other)
+        _one_more_at_the_provider(town)
     first, second = town.alarms()
     return str(first["id"]), str(second["id"])
 
