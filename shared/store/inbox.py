@@ -32,10 +32,11 @@ _LEASE = text("""
     ), picked AS (
         SELECT id, stream FROM due WHERE (priority <= :urgent) = (SELECT min(priority) <= :urgent FROM due)
     ), earlier AS (
-        SELECT e.id, e.stream FROM inbox e
-        WHERE e.state = 'pending' AND e.next_attempt_at <= now() AND (e.lease_until IS NULL OR e.lease_until < now())
-          AND EXISTS (SELECT 1 FROM picked p WHERE p.stream = e.stream AND p.id > e.id)
-        FOR UPDATE SKIP LOCKED
+        SELECT e.id, e.stream FROM picked p CROSS JOIN LATERAL (
+            SELECT id, stream FROM inbox
+            WHERE stream = p.stream AND id < p.id AND state = 'pending' AND next_attempt_at <= now()
+              AND (lease_until IS NULL OR lease_until < now())
+            FOR UPDATE SKIP LOCKED) e
     ), wanted AS (SELECT id, stream FROM picked UNION SELECT id, stream FROM earlier)
     UPDATE inbox i SET lease_until = now() + make_interval(secs => :lease_s), token = i.token + 1,
         attempts = i.attempts + 1
