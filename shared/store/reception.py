@@ -18,12 +18,17 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-# Panels count their alarms from 1, each for itself: what another site said under this reference is no repeat here.
-# An operator's alarm may leave the site out; a panel's is of its own site only.
-_SAME_SITE = "(a.site_ref IS NULL OR n.site_ref = a.site_ref OR (n.site_ref IS NULL AND NOT a.is_panel))"
 
-# The keys that recognise a repeat are of the incident's site, for the same reason; "" stands for none.
-_KEYS_SITE = "(a.site_ref IS NULL OR k.site_ref = a.site_ref OR (k.site_ref = '' AND NOT a.is_panel))"
+def _of_its_site(site_ref: str) -> str:
+    """Panels count their alarms from 1, each for itself: what another site said under this reference is no repeat here.
+
+    An operator's alarm may leave the site out; a panel's is of its own site only. `site_ref`: SQL that is '' for none.
+    """
+    return f"(a.site_ref IS NULL OR {site_ref} = a.site_ref OR ({site_ref} = '' AND NOT a.is_panel))"
+
+
+_SAME_SITE = _of_its_site("coalesce(n.site_ref, '')")
+_KEYS_SITE = _of_its_site("k.site_ref")
 
 # The limit lets each alarm find its site by the index; joined freely, a group would read all sites.
 _SITUATIONS = text(f"""
